@@ -1,0 +1,15 @@
+"""Mixers: layers that mix positions, one contract, one registry.
+
+`names()` lists them, `get(name)` returns the class; any encoder takes one by
+`attention="name"`. Blocks, heads and whole models are elsewhere.
+"""
+
+from pixmodels._registry import MIXERS
+from pixmodels.attention.local import LocalAttention
+from pixmodels.attention.mixer import Mixer
+from pixmodels.attention.softmax import SoftmaxAttention
+
+names = MIXERS.names
+get = MIXERS.get
+
+__all__ = ["LocalAttention", "Mixer", "SoftmaxAttention", "get", "names"]

@@ -1,0 +1,216 @@
+import keras
+from keras import ops
+
+from pixmodels.layers.dropout import Dropout
+
+# Added to logits of pairs that do not attend: finite, so that a row in which
+# nothing may be attended stays finite; exp of it is 0 beside any real logit.
+NEGATIVE = -1e9
+
+
+class Mixer(keras.layers.Layer):
+    """The contract of every mechanism that mixes positions.
+
+    Subclasses implement `mix`; projections, checks and the configuration that
+    they share are here. A mechanism refuses by ValueError what it cannot do.
+
+    Class attributes:
+        causal: whether a causal form exists.
+        complexity: cost in the sequence length, as text.
+        length_invariant: trimming padding leaves real outputs unchanged.
+        permutation_equivariant: without positions, order does not matter.
+        stateful: takes and returns `state`.
+        max_length: longest sequence, or None.
+        small_options: constructor arguments that make the mechanism do real
+            work on a dozen tokens, for tests and pictures.
+
+    Args:
+        num_heads: A.
+        head_dim: E; D / A by default.
+        use_bias: biases in the four projections.
+        causal: position i attends to positions <= i only.
+        dropout_rate: on attention probabilities.
+        salt: str, place in the model, for stateless dropout.
+
+    Call arguments:
+        x: (B, N, D) floating point.
+        mask: (B, N) bool, True = real; None means all are. It covers the
+            prefix too. Padding must not change real outputs.
+        positions: (B, N - prefix) int32, the true places of the tokens after
+            the prefix, ascending; None means 0, 1, 2, ...
+        prefix: int, tokens in front (class, registers) that local mechanisms
+            treat as global.
+        state: for stateful mechanisms.
+        training: bool, turns dropout on.
+
+    Returns:
+        (B, N, D).
+
+    Raises:
+        ValueError: if `num_heads` does not divide D and no `head_dim` is
+            given, if `causal` is asked of a mechanism without a causal form,
+            or if a state is given to a stateless one.
+    """
+
+    causal = False
+    complexity = ""
+    length_invariant = True
+    permutation_equivariant = False
+    stateful = False
+    max_length = None
+    small_options = {}
+
+    def __init__(
+        self,
+        num_heads,
+        *,
+        head_dim=None,
+        use_bias=True,
+        causal=False,
+        dropout_rate=0.0,
+        salt="",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if causal and not type(self).causal:
+            raise ValueError(
+                f"Expected causal=False: {type(self).__name__} has no causal "
+                f"form. Received: causal={causal}."
+            )
+        self.num_heads = num_heads
+        self.head_dim = head_dim
+        self.use_bias = use_bias
+        self.causal = causal
+        self.dropout_rate = dropout_rate
+        self.salt = salt
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        width = input_shape[-1]
+        if self.head_dim is None and width % self.num_heads:
+            raise ValueError(
+                "Expected num_heads to divide the width of the input, or an "
+                f"explicit head_dim. Received: num_heads={self.num_heads}, "
+                f"input_shape={tuple(input_shape)}."
+            )
+        self._head_dim = self.head_dim or width // self.num_heads
+        inner = self.num_heads * self._head_dim
+        shape = (None, None, width)
+        self.query = self._dense(inner, "query", shape)
+        self.key = self._dense(inner, "key", shape)
+        self.value = self._dense(inner, "value", shape)
+        self.output_dense = self._dense(width, "output", (None, None, inner))
+        self.dropout = Dropout(
+            self.dropout_rate,
+            salt=f"{self.salt}/probabilities",
+            name="dropout",
+            dtype=self.dtype_policy,
+        )
+        self.built = True
+
+    def _dense(self, units, name, shape):
+        layer = keras.layers.Dense(
+            units,
+            use_bias=self.use_bias,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
+            name=name,
+            dtype=self.dtype_policy,
+        )
+        layer.build(shape)
+        return layer
+
+    def split_heads(self, x):
+        """(B, N, A * E) -> (B, A, N, E)."""
+        shape = (-1, ops.shape(x)[1], self.num_heads, self._head_dim)
+        return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))
+
+    def merge_heads(self, x):
+        """(B, A, N, E) -> (B, N, A * E)."""
+        x = ops.transpose(x, (0, 2, 1, 3))
+        shape = (-1, ops.shape(x)[1], self.num_heads * self._head_dim)
+        return ops.reshape(x, shape)
+
+    def attend(self, query, key, value, allowed=None, training=None):
+        """Softmax attention over the last two axes of head tensors.
+
+        Args:
+            query: (..., M, E), key and value: (..., N, E).
+            allowed: bool, broadcasts to (..., M, N), True = attended.
+            training: bool.
+
+        Returns:
+            (..., M, E). Logits and softmax are float32 under any policy.
+        """
+        # Scaling the queries costs N * E products, the logits N * N.
+        query = query * ops.cast(self._head_dim**-0.5, query.dtype)
+        axes = (*range(len(key.shape) - 2), -1, -2)
+        axes = tuple(axis % len(key.shape) for axis in axes)
+        logits = ops.matmul(query, ops.transpose(key, axes))
+        logits = ops.cast(logits, "float32")
+        if allowed is not None:
+            logits = ops.where(allowed, logits, NEGATIVE)
+        if logits.shape[-1] == 1:  # keras warns of a softmax over one value
+            weights = ops.ones_like(logits)
+        else:
+            weights = ops.softmax(logits, axis=-1)
+        weights = ops.cast(weights, self.compute_dtype)
+        return ops.matmul(self.dropout(weights, training=training), value)
+
+    def call(
+        self,
+        x,
+        mask=None,
+        positions=None,
+        prefix=0,
+        state=None,
+        training=None,
+    ):
+        if state is not None and not self.stateful:
+            raise ValueError(
+                f"Expected state=None: {type(self).__name__} carries no "
+                f"state. Received: state={state}."
+            )
+        if mask is not None:
+            mask = ops.cast(mask, "bool")
+        return self.mix(x, mask, positions, prefix, state, training)
+
+    def mix(self, x, mask, positions, prefix, state, training):
+        """The mechanism itself; arguments as `call`, all given."""
+        raise NotImplementedError
+
+    def dense_mask(self, length, prefix=0, positions=None):
+        """Which pairs attend, for mechanisms with a fixed pattern.
+
+        Args:
+            length: N, prefix included.
+            prefix: tokens in front.
+            positions: (N - prefix,) ints; 0, 1, 2, ... by default.
+
+        Returns:
+            (N, N) numpy bool, True where row (query) attends to column (key).
+
+        Raises:
+            ValueError: if the pattern depends on the content.
+        """
+        raise ValueError(
+            f"Expected a mechanism with a fixed pattern. Received: "
+            f"{type(self).__name__}."
+        )
+
+    def compute_mask(self, inputs, previous_mask=None):
+        return None
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            num_heads=self.num_heads,
+            head_dim=self.head_dim,
+            use_bias=self.use_bias,
+            causal=self.causal,
+            dropout_rate=self.dropout_rate,
+            salt=self.salt,
+        )
+        return config

@@ -1,0 +1,19 @@
+"""Layers that are not mixers: embeddings, dropout, transformer blocks.
+
+Mechanisms that mix positions are in `pixmodels.attention`, whole models in
+`pixmodels.models`.
+"""
+
+from pixmodels.layers.dropout import Dropout
+from pixmodels.layers.patch_embedding import PatchEmbedding
+from pixmodels.layers.position_embedding import PositionEmbedding
+from pixmodels.layers.transformer_block import TransformerBlock
+from pixmodels.layers.transformer_stack import TransformerStack
+
+__all__ = [
+    "Dropout",
+    "PatchEmbedding",
+    "PositionEmbedding",
+    "TransformerBlock",
+    "TransformerStack",
+]

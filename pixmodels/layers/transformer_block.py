@@ -1,0 +1,160 @@
+import keras
+
+from pixmodels._registry import MIXERS
+from pixmodels.layers.dropout import Dropout
+
+ACTIVATIONS = ("gelu", "gelu_approximate", "relu", "silu")
+
+
+def activation(name):
+    """The function of an activation name; "gelu" is the exact (erf) form."""
+    if name not in ACTIVATIONS:
+        raise ValueError(
+            f"Expected an activation among {ACTIVATIONS}. Received: "
+            f"activation={name!r}."
+        )
+    if name.startswith("gelu"):
+        approximate = name == "gelu_approximate"
+        return lambda x: keras.ops.gelu(x, approximate=approximate)
+    return getattr(keras.ops, name)
+
+
+@keras.saving.register_keras_serializable(package="pixmodels")
+class TransformerBlock(keras.layers.Layer):
+    """A pre-norm transformer block around any registered mixer.
+
+    `x + drop(mixer(norm(x)))`, then `x + drop(mlp(norm(x)))` with one hidden
+    layer (Dosovitskiy et al. 2021, eqs. 2 and 3). Dropout stands on both
+    branch outputs and on the attention probabilities, as in Hugging Face's ViT
+    and PIXEL; vit_jax has one more inside the MLP.
+
+    Args:
+        num_heads: A; must divide the width D.
+        mlp_dim: width of the hidden layer.
+        attention: name of a mixer (`pixmodels.attention.names()`).
+        attention_options: dict of further constructor arguments of the mixer.
+        dropout_rate: on the two branch outputs.
+        attention_dropout: on attention probabilities.
+        layer_norm_epsilon: of both LayerNorms.
+        activation: "gelu" (exact), "gelu_approximate", "relu" or "silu".
+        salt: str, place in the model, for stateless dropout.
+
+    Call arguments:
+        x, mask, positions, prefix, state, training: as
+            `pixmodels.attention.Mixer`.
+
+    Returns:
+        (B, N, D).
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        mlp_dim,
+        *,
+        attention="softmax",
+        attention_options=None,
+        dropout_rate=0.0,
+        attention_dropout=0.0,
+        layer_norm_epsilon=1e-6,
+        activation="gelu",
+        salt="",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim
+        self.attention = attention
+        self.attention_options = dict(attention_options or {})
+        self.dropout_rate = dropout_rate
+        self.attention_dropout = attention_dropout
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.activation = activation
+        self.salt = salt
+
+    def build(self, input_shape):
+        shape = tuple(input_shape)
+        width = shape[-1]
+        self._activation = activation(self.activation)
+        self.mixer = MIXERS.get(self.attention)(
+            self.num_heads,
+            dropout_rate=self.attention_dropout,
+            salt=f"{self.salt}/attention",
+            name="mixer",
+            dtype=self.dtype_policy,
+            **self.attention_options,
+        )
+        self.norm_1 = self._norm("norm_1")
+        self.norm_2 = self._norm("norm_2")
+        self.dense_1 = self._dense(self.mlp_dim, "dense_1")
+        self.dense_2 = self._dense(width, "dense_2")
+        self.dropout_1 = self._dropout("dropout_1")
+        self.dropout_2 = self._dropout("dropout_2")
+        for layer in (self.mixer, self.norm_1, self.norm_2, self.dense_1):
+            layer.build(shape)
+        self.dense_2.build((*shape[:-1], self.mlp_dim))
+        self.built = True
+
+    def _norm(self, name):
+        return keras.layers.LayerNormalization(
+            epsilon=self.layer_norm_epsilon, name=name, dtype=self.dtype_policy
+        )
+
+    def _dense(self, units, name):
+        return keras.layers.Dense(
+            units,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
+            name=name,
+            dtype=self.dtype_policy,
+        )
+
+    def _dropout(self, name):
+        return Dropout(
+            self.dropout_rate,
+            salt=f"{self.salt}/{name}",
+            name=name,
+            dtype=self.dtype_policy,
+        )
+
+    def call(
+        self,
+        x,
+        mask=None,
+        positions=None,
+        prefix=0,
+        state=None,
+        training=None,
+    ):
+        mixed = self.mixer(
+            self.norm_1(x),
+            mask=mask,
+            positions=positions,
+            prefix=prefix,
+            state=state,
+            training=training,
+        )
+        x = x + self.dropout_1(mixed, training=training)
+        hidden = self._activation(self.dense_1(self.norm_2(x)))
+        return x + self.dropout_2(self.dense_2(hidden), training=training)
+
+    def compute_mask(self, inputs, previous_mask=None):
+        return None
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            num_heads=self.num_heads,
+            mlp_dim=self.mlp_dim,
+            attention=self.attention,
+            attention_options=self.attention_options,
+            dropout_rate=self.dropout_rate,
+            attention_dropout=self.attention_dropout,
+            layer_norm_epsilon=self.layer_norm_epsilon,
+            activation=self.activation,
+            salt=self.salt,
+        )
+        return config

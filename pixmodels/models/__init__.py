@@ -1,0 +1,11 @@
+"""Whole models without a head: backbones and the masked autoencoder.
+
+Layers are in `pixmodels.layers`, mechanisms in `pixmodels.attention`; heads
+and data belong to `pixmodels.tasks`.
+"""
+
+from pixmodels.models.masked_autoencoder import MaskedAutoencoder
+from pixmodels.models.pixel_backbone import PIXELBackbone
+from pixmodels.models.vit_backbone import ViTBackbone
+
+__all__ = ["MaskedAutoencoder", "PIXELBackbone", "ViTBackbone"]

@@ -1,0 +1,412 @@
+import keras
+from keras import ops
+
+from pixmodels import patches as patch_ops
+from pixmodels import random
+from pixmodels._registry import TASKS
+from pixmodels.layers.position_embedding import PositionEmbedding
+from pixmodels.layers.transformer_stack import TransformerStack
+from pixmodels.masking import num_masked
+
+
+@TASKS.register("masked_autoencoder")
+class MaskedAutoencoder(keras.Model):
+    """Masked-patch reconstruction around an encoder (MAE, PIXEL).
+
+    The encoder sees the patches that are not hidden, in reading order; a
+    narrow decoder sees them with a mask token in each gap and predicts every
+    patch. The loss is the squared error of the patches that are hidden and
+    attended.
+
+    Source: He et al. 2021 (`models_mae.py`), Rust et al. 2023
+    (`modeling_pixel.py`). Differences: kept patches are sorted, so that
+    mechanisms that depend on order work (softmax attention gives the same
+    numbers either way); any grid; the mean over a batch is kept as a sum and
+    a count, so that it can be exact across replicas.
+
+    Args:
+        encoder: a `PatchBackbone`.
+        decoder_num_layers, decoder_num_heads, decoder_hidden_dim,
+        decoder_mlp_dim: ints, PIXEL's by default.
+        mask_ratio: share of the N patches that is hidden, in (0, 1).
+        norm_pix_loss: predict patches with zero mean and unit (unbiased)
+            deviation instead of raw pixels.
+        decoder_attention, decoder_attention_options: the decoder's mixer;
+            the encoder's by default.
+        decoder_norm_epsilon: of the decoder's final LayerNorm, 1e-5 in PIXEL;
+            MAE on images has the encoder's.
+
+    Call arguments:
+        inputs: dict with
+            `pixels`: (B, H, W) or (B, H, W, C), uint8 or float in [0, 1];
+            `num_patches`: (B,) int32, text patches without the end patch
+                (optional: all patches are attended without it);
+            `patch_mask`: (B, N), 1 = hidden, exactly `num_masked(N,
+                mask_ratio)` of them in each row (optional: random masking
+                that hides at least one text patch); or
+            `noise`: (B, N) float, the smallest are kept.
+        training: bool.
+
+    Returns:
+        dict with `logits` (B, N, P), the predicted patches, `mask` (B, N)
+        float32, 1 = hidden, `ids_keep` (B, K) int32 and `ids_restore` (B, N)
+        int32, the place of each patch among kept, then hidden ones.
+
+    Example:
+        >>> import numpy as np
+        >>> encoder = pixmodels.PIXELBackbone(
+        ...     (16, 16 * 9, 1), num_layers=1, num_heads=2, hidden_dim=8,
+        ...     mlp_dim=16)
+        >>> model = pixmodels.MaskedAutoencoder(
+        ...     encoder, decoder_num_layers=1, decoder_num_heads=2,
+        ...     decoder_hidden_dim=8, decoder_mlp_dim=16)
+        >>> pixels = np.ones((2, 16, 16 * 9), "uint8")
+        >>> model({"pixels": pixels})["logits"].shape
+        TensorShape([2, 9, 256])
+    """
+
+    # Constructor arguments of a tiny instance, for tests.
+    small_options = {
+        "decoder_num_layers": 1,
+        "decoder_num_heads": 2,
+        "decoder_hidden_dim": 8,
+        "decoder_mlp_dim": 11,
+    }
+
+    def __init__(
+        self,
+        encoder,
+        *,
+        decoder_num_layers=8,
+        decoder_num_heads=16,
+        decoder_hidden_dim=512,
+        decoder_mlp_dim=2048,
+        mask_ratio=0.25,
+        norm_pix_loss=True,
+        decoder_attention=None,
+        decoder_attention_options=None,
+        decoder_norm_epsilon=1e-5,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not 0 < mask_ratio < 1:
+            raise ValueError(
+                f"Expected 0 < mask_ratio < 1. Received: "
+                f"mask_ratio={mask_ratio}."
+            )
+        # === Config ===
+        self.encoder = encoder
+        self.decoder_num_layers = decoder_num_layers
+        self.decoder_num_heads = decoder_num_heads
+        self.decoder_hidden_dim = decoder_hidden_dim
+        self.decoder_mlp_dim = decoder_mlp_dim
+        self.mask_ratio = mask_ratio
+        self.norm_pix_loss = norm_pix_loss
+        self.decoder_attention = decoder_attention
+        self.decoder_attention_options = decoder_attention_options
+        self.decoder_norm_epsilon = decoder_norm_epsilon
+        # === Layers ===
+        height, width = encoder.patch_size
+        self._patch_values = height * width * encoder.image_shape[-1]
+        self.decoder_embedding = self._dense(decoder_hidden_dim, "embedding")
+        self.decoder_positions = PositionEmbedding(
+            encoder.position_grid,
+            positions="sincos",
+            name="decoder_positions",
+            dtype=self.dtype_policy,
+        )
+        same = decoder_attention is None
+        self.decoder = TransformerStack(
+            decoder_num_layers,
+            decoder_num_heads,
+            decoder_mlp_dim,
+            attention=encoder.attention if same else decoder_attention,
+            attention_options=(
+                encoder.attention_options if same else decoder_attention_options
+            ),
+            dropout_rate=encoder.dropout_rate,
+            attention_dropout=encoder.attention_dropout,
+            layer_norm_epsilon=encoder.layer_norm_epsilon,
+            final_norm_epsilon=decoder_norm_epsilon,
+            activation=encoder.activation,
+            salt="decoder",
+            name="decoder",
+            dtype=self.dtype_policy,
+        )
+        self.prediction = self._dense(self._patch_values, "prediction")
+        self.build(None)
+
+    def _dense(self, units, name):
+        return keras.layers.Dense(
+            units,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
+            name=f"decoder_{name}",
+            dtype=self.dtype_policy,
+        )
+
+    def build(self, input_shape=None):
+        if self.built:
+            return
+        width = (None, None, self.decoder_hidden_dim)
+        self.decoder_embedding.build((None, None, self.encoder.hidden_dim))
+        self.decoder_positions.build(width)
+        self.mask_token = self.add_weight(
+            name="mask_token",
+            shape=(1, 1, self.decoder_hidden_dim),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+        )
+        self.decoder.build(width)
+        self.prediction.build(width)
+        if not hasattr(self, "_noise_seed"):
+            self._noise_seed = keras.random.SeedGenerator()
+        self.built = True
+
+    def call(self, inputs, training=None):
+        images = self._images(inputs)
+        length = self._length(images)
+        attended = self.attended(inputs, length)
+        hidden = self._hidden(inputs, length, attended)
+        kept = ops.logical_not(hidden)
+        count = length - num_masked(length, self.mask_ratio)
+        ids_keep = _true_places(kept, count)
+        encoded = self.encoder(
+            images, mask=attended, ids_keep=ids_keep, training=training
+        )
+        ids_restore = _rank(kept)
+        logits = self._decode(encoded, kept, ids_restore, attended, training)
+        return {
+            "logits": logits,
+            "mask": ops.cast(hidden, "float32"),
+            "ids_keep": ids_keep,
+            "ids_restore": ids_restore,
+        }
+
+    def _images(self, inputs):
+        if not isinstance(inputs, dict) or "pixels" not in inputs:
+            raise ValueError(
+                "Expected inputs as a dict with the key 'pixels'. Received: "
+                f"inputs={_describe(inputs)}."
+            )
+        channels = self.encoder.image_shape[-1]
+        return patch_ops.pixels_to_images(inputs["pixels"], channels)
+
+    def _length(self, images):
+        rows, columns = (
+            size // patch if size is not None else None
+            for size, patch in zip(images.shape[1:3], self.encoder.patch_size)
+        )
+        if rows is None or columns is None:
+            raise ValueError(
+                "Expected images of a static size: how many patches are kept "
+                f"depends on it. Received: images.shape={images.shape}."
+            )
+        return rows * columns
+
+    def attended(self, inputs, length):
+        """(B, N) bool, True = text or end patch; None if all are."""
+        if inputs.get("num_patches") is None:
+            return None
+        end = ops.cast(inputs["num_patches"], "int32")[:, None]
+        return ops.arange(length, dtype="int32")[None] <= end
+
+    def _hidden(self, inputs, length, attended):
+        count = length - num_masked(length, self.mask_ratio)
+        if inputs.get("patch_mask") is not None:
+            hidden = ops.cast(inputs["patch_mask"], "bool")
+            # A row that hides too few or too many is cut to the static count.
+            return _rank(ops.logical_not(hidden)) >= count
+        noise = inputs.get("noise")
+        if noise is None:
+            noise = self._noise(inputs, length)
+            if attended is not None:
+                # The noisiest text patch is hidden whatever the others draw,
+                # so that no example is without a loss.
+                text = ops.where(attended, noise, -1.0)
+                first = ops.max(text, axis=1, keepdims=True)
+                noise = ops.where(text == first, 2.0, noise)
+        order = ops.argsort(ops.argsort(noise, axis=1), axis=1)
+        return order >= count
+
+    def _noise(self, inputs, length):
+        salt = random.salt_of("masked_autoencoder/noise")
+        if random.in_key_scope():
+            return random.uniform(salt, length)
+        batch = ops.shape(inputs["pixels"])[0]
+        return keras.random.uniform((batch, length), seed=self._noise_seed)
+
+    def _decode(self, encoded, kept, ids_restore, attended, training):
+        x = self.decoder_embedding(encoded)
+        first, x = x[:, :1], x[:, 1:]
+        places = ops.minimum(ids_restore, ops.shape(x)[1] - 1)
+        x = ops.take_along_axis(x, places[..., None], axis=1)  # (B, N, D)
+        x = ops.where(kept[..., None], x, ops.cast(self.mask_token, x.dtype))
+        x = self.decoder_positions(ops.concatenate([first, x], axis=1))
+        if attended is not None:
+            real = ops.ones_like(attended[:, :1])
+            attended = ops.concatenate([real, attended], axis=1)
+        x = self.decoder(x, mask=attended, prefix=1, training=training)
+        return self.prediction(x[:, 1:])
+
+    def targets(self, inputs):
+        """What `logits` should be: (B, N, P) float32."""
+        patches = patch_ops.patchify(
+            self._images(inputs), self.encoder.patch_size
+        )
+        patches = ops.cast(patches, "float32")
+        if not self.norm_pix_loss:
+            return patches
+        mean, deviation = patch_ops.patch_statistics(patches)
+        return (patches - mean) / deviation
+
+    def loss_sums(self, batch, key, training=True):
+        """The step definition: squared error of hidden, attended patches.
+
+        Args:
+            batch: the dict of `call`, with `example_id` (B,) int32 and
+                optionally `weight` (B,) float32, 0 for filler examples.
+            key: (2,) int32, `[seed, step]`.
+            training: bool.
+
+        Returns:
+            (numerators, counts): dicts of float32 scalars, key "loss": the
+            sum over patches of the mean squared error of a patch, and the
+            number of these patches.
+        """
+        with random.key_scope(key, batch["example_id"]):
+            outputs = self(batch, training=training)
+        total, count = self._error(batch, outputs)
+        return {"loss": total}, {"loss": count}
+
+    def _error(self, inputs, outputs):
+        logits = ops.cast(outputs["logits"], "float32")
+        error = ops.square(logits - self.targets(inputs))
+        error = ops.mean(error, axis=-1)  # (B, N)
+        counted = outputs["mask"]
+        attended = self.attended(inputs, counted.shape[1])
+        if attended is not None:
+            counted = counted * ops.cast(attended, "float32")
+        if inputs.get("weight") is not None:
+            counted = counted * ops.cast(inputs["weight"], "float32")[:, None]
+        return ops.sum(error * counted), ops.sum(counted)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Lets plain `compile` and `fit(inputs)` train the model."""
+        total, count = self._error(x, y_pred)
+        return total / ops.maximum(count, 1.0)
+
+    def reconstruct(self, inputs, key=(0, 0)):
+        """Pictures of what the model sees and what it predicts.
+
+        Args:
+            inputs: the dict of `call`; with `example_id`, random masks are
+                keyed on it, else on the place in the batch.
+            key: [seed, step] of the random masks.
+
+        Returns:
+            dict of (B, H, W, C) float32 in [0, 1]: `original`, `masked`
+            (hidden patches grey) and `reconstructed` (hidden patches as
+            predicted; with `norm_pix_loss`, given the mean and deviation of
+            the true patch, as MAE's and PIXEL's demos do).
+        """
+        images = ops.cast(self._images(inputs), "float32")
+        ids = inputs.get("example_id")
+        if ids is None:
+            ids = ops.arange(ops.shape(images)[0], dtype="int32")
+        with random.key_scope(key, ids):
+            outputs = self(inputs, training=False)
+        size = self.encoder.patch_size
+        patches = patch_ops.patchify(images, size)
+        predicted = ops.cast(outputs["logits"], "float32")
+        if self.norm_pix_loss:
+            mean, deviation = patch_ops.patch_statistics(patches)
+            predicted = predicted * deviation + mean
+        hidden = outputs["mask"][..., None] > 0
+        grid = patch_ops.grid_shape(images.shape[1:], size)
+
+        def join(x):
+            x = patch_ops.unpatchify(x, grid, size)
+            return ops.convert_to_numpy(ops.clip(x, 0.0, 1.0))
+
+        return {
+            "original": join(patches),
+            "masked": join(ops.where(hidden, 0.5, patches)),
+            "reconstructed": join(ops.where(hidden, predicted, patches)),
+        }
+
+    def batch_spec(self, batch_size, length=None):
+        """Shapes and dtypes of a training batch.
+
+        Args:
+            batch_size: B.
+            length: N for backbones of one row; all of `image_shape` if None.
+
+        Returns:
+            dict name -> (shape, dtype).
+        """
+        height, width, _ = self.encoder.image_shape
+        if length is not None:
+            width = length * self.encoder.patch_size[1]
+        return {
+            "pixels": ((batch_size, height, width), "uint8"),
+            "num_patches": ((batch_size,), "int32"),
+            "weight": ((batch_size,), "float32"),
+            "example_id": ((batch_size,), "int32"),
+        }
+
+    def get_config(self):
+        config = super().get_config()
+        names = (
+            "decoder_num_layers decoder_num_heads decoder_hidden_dim "
+            "decoder_mlp_dim mask_ratio norm_pix_loss decoder_attention "
+            "decoder_attention_options decoder_norm_epsilon"
+        )
+        config.update({name: getattr(self, name) for name in names.split()})
+        encoder = keras.saving.serialize_keras_object(self.encoder)
+        config.update(encoder=encoder)
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        config["encoder"] = keras.saving.deserialize_keras_object(
+            config["encoder"]
+        )
+        return cls(**config)
+
+
+def _rank(first):
+    """Place of each element when the True ones go first, order kept.
+
+    Args:
+        first: (B, N) bool.
+
+    Returns:
+        (B, N) int32, each row a permutation of 0 .. N - 1.
+    """
+    ones = ops.cast(first, "int32")
+    before = ops.cumsum(ones, axis=1)
+    after = ops.cumsum(1 - ones, axis=1) + before[:, -1:]
+    return ops.where(first, before, after) - 1
+
+
+def _true_places(chosen, count):
+    """Places of the True elements of each row, ascending.
+
+    Args:
+        chosen: (B, N) bool with `count` True in each row.
+        count: int.
+
+    Returns:
+        (B, count) int32.
+    """
+    length = chosen.shape[1]
+    place = ops.arange(length, dtype="int32")[None]
+    return ops.sort(ops.where(chosen, place, length), axis=1)[:, :count]
+
+
+def _describe(inputs):
+    if isinstance(inputs, dict):
+        return f"a dict with the keys {sorted(inputs)}"
+    return type(inputs).__name__

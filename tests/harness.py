@@ -1,0 +1,409 @@
+"""What every registered mixer, backbone and task must hold.
+
+`cases()` builds one case for each entry of the registries; the `check_*`
+functions take a case. A new class is checked by being registered.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import ops
+
+import pixmodels
+import pixmodels.tasks
+from pixmodels import _registry
+
+BATCH = 3
+LENGTH = 11
+HEADS = 3
+PATCH = 5
+WIDTH = 12  # the least that both three heads and sin-cos positions divide
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A small instance of a registered class and how to run it.
+
+    Attributes:
+        name: shown by pytest.
+        make: dtype policy name -> fresh instance, always the same weights.
+        inputs: seed -> dict of arrays.
+        run: (instance, inputs, training) -> tensor or dict of tensors.
+        repad: (inputs, seed) -> inputs that differ in padding only.
+        real: (inputs, outputs) -> the outputs that padding must not change.
+        loss: (instance, inputs) -> scalar.
+    """
+
+    name: str
+    make: Callable
+    inputs: Callable
+    run: Callable
+    repad: Callable
+    real: Callable
+    loss: Callable
+
+
+def cases():
+    """All cases, mixers first."""
+    found = []
+    for name in _registry.MIXERS.names():
+        cls = _registry.MIXERS.get(name)
+        found.append(_mixer_case(name, cls, {}))
+        if cls.causal:
+            found.append(_mixer_case(name, cls, {"causal": True}))
+    for name in _registry.BACKBONES.names():
+        found.append(_backbone_case(name))
+        found += [_task_case(task, name) for task in _registry.TASKS.names()]
+    found += [
+        _task_case("masked_autoencoder", "pixel", mixer)
+        for mixer in _registry.MIXERS.names()
+        if mixer != "softmax"
+    ]
+    return found
+
+
+# --- Building cases ---------------------------------------------------------
+
+
+def _seeded(build):
+    keras.utils.set_random_seed(7)
+    instance = build()
+    rng = np.random.default_rng(5)
+    # Every tensor away from its initial zero or one, so that a bias or a gain
+    # that is never used shows.
+    for weight in instance.trainable_weights:
+        noise = rng.normal(size=weight.shape) * 0.1
+        weight.assign(ops.convert_to_numpy(weight) + noise)
+    return instance
+
+
+def _mixer_case(name, cls, options):
+    def make(dtype="float32"):
+        def build():
+            layer = cls(HEADS, dtype=dtype, **{**cls.small_options, **options})
+            layer.build((None, LENGTH, WIDTH))
+            return layer
+
+        return _seeded(build)
+
+    def inputs(seed=3):
+        rng = np.random.default_rng(seed)
+        mask = np.ones((BATCH, LENGTH), bool)
+        mask[1, 7:] = False
+        mask[2, 5:] = False
+        x = rng.normal(size=(BATCH, LENGTH, WIDTH)).astype("float32")
+        return {"x": x, "mask": mask}
+
+    def run(layer, inputs, training=False):
+        return layer(
+            inputs["x"], mask=inputs["mask"], prefix=1, training=training
+        )
+
+    def repad(inputs, seed):
+        rng = np.random.default_rng(seed)
+        noise = rng.normal(size=inputs["x"].shape).astype("float32")
+        x = np.where(inputs["mask"][..., None], inputs["x"], 9 * noise)
+        return {**inputs, "x": x}
+
+    def real(inputs, outputs):
+        return ops.convert_to_numpy(outputs)[inputs["mask"]]
+
+    def loss(layer, inputs):
+        target = np.linspace(-1, 1, WIDTH, dtype="float32")
+        outputs = ops.cast(run(layer, inputs), "float32")
+        return ops.sum(ops.square(outputs - target))
+
+    label = "causal" if options else "full"
+    return Case(f"{name}-{label}", make, inputs, run, repad, real, loss)
+
+
+def _backbone(name, dtype, attention="softmax"):
+    options = _registry.MIXERS.get(attention).small_options
+    return _registry.BACKBONES.get(name)(
+        (PATCH, PATCH * LENGTH, 3),
+        PATCH,
+        num_layers=2,
+        num_heads=HEADS,
+        hidden_dim=WIDTH,
+        mlp_dim=13,
+        attention=attention,
+        attention_options=options,
+        dtype=dtype,
+    )
+
+
+def _backbone_case(name):
+    def make(dtype="float32"):
+        return _seeded(lambda: _backbone(name, dtype))
+
+    def inputs(seed=3):
+        rng = np.random.default_rng(seed)
+        shape = (BATCH, PATCH, PATCH * LENGTH, 3)
+        mask = np.arange(LENGTH) < np.array([[11], [7], [5]])
+        return {"x": rng.random(shape).astype("float32"), "mask": mask}
+
+    def run(model, inputs, training=False):
+        return model(inputs["x"], mask=inputs["mask"], training=training)
+
+    def repad(inputs, seed):
+        rng = np.random.default_rng(seed)
+        columns = np.repeat(inputs["mask"], PATCH, axis=1)[:, None, :, None]
+        noise = rng.random(inputs["x"].shape).astype("float32")
+        return {**inputs, "x": np.where(columns, inputs["x"], noise)}
+
+    def real(inputs, outputs):
+        return ops.convert_to_numpy(outputs)[:, 1:][inputs["mask"]]
+
+    def loss(model, inputs):
+        outputs = ops.cast(run(model, inputs), "float32")
+        target = np.linspace(-1, 1, WIDTH, dtype="float32")
+        return ops.sum(ops.square(outputs - target))
+
+    return Case(name, make, inputs, run, repad, real, loss)
+
+
+def _task_case(task, backbone, attention="softmax"):
+    cls = _registry.TASKS.get(task)
+
+    def make(dtype="float32"):
+        def build():
+            options = dict(cls.small_options)
+            if "num_classes" in inspect.signature(cls).parameters:
+                options["num_classes"] = 5
+            model = _backbone(backbone, dtype, attention)
+            return cls(model, dtype=dtype, **options)
+
+        return _seeded(build)
+
+    def inputs(seed=3):
+        rng = np.random.default_rng(seed)
+        batch = {}
+        for key, (shape, dtype) in make().batch_spec(BATCH).items():
+            if key == "num_patches":
+                value = [10, 6, 4]  # without the end patch
+            elif key == "weight":
+                value = np.ones(shape)
+            elif key == "example_id":
+                value = 17 + 2 * np.arange(BATCH)
+            elif key == "label":
+                value = rng.integers(0, 5, shape)
+            else:
+                value = rng.integers(0, 256, shape)
+            batch[key] = np.asarray(value, dtype)
+        return batch
+
+    def run(model, inputs, training=False):
+        key = np.array([3, 5], "int32")
+        with pixmodels.random.key_scope(key, inputs["example_id"]):
+            return model(inputs, training=training)
+
+    def repad(inputs, seed):
+        if "num_patches" not in inputs:
+            return inputs
+        rng = np.random.default_rng(seed)
+        real = np.arange(LENGTH) <= inputs["num_patches"][:, None]
+        columns = np.repeat(real, PATCH, axis=1)[:, None, :]
+        noise = rng.integers(0, 256, inputs["pixels"].shape)
+        pixels = np.where(columns, inputs["pixels"], noise).astype("uint8")
+        return {**inputs, "pixels": pixels}
+
+    def real(inputs, outputs):
+        if isinstance(outputs, dict):
+            outputs = outputs["logits"]
+        outputs = ops.convert_to_numpy(outputs)
+        if outputs.ndim == 3:
+            real = np.arange(LENGTH) <= inputs["num_patches"][:, None]
+            return outputs[real]
+        return outputs
+
+    def loss(model, inputs):
+        key = ops.convert_to_tensor([3, 5], "int32")
+        numerators, counts = model.loss_sums(inputs, key)
+        return numerators["loss"] / counts["loss"]
+
+    name = f"{task}-{backbone}-{attention}"
+    return Case(name, make, inputs, run, repad, real, loss)
+
+
+# --- Checks -----------------------------------------------------------------
+
+
+def check_config(case):
+    """A class, and every layer of ours inside, is remade by its config."""
+    instance = case.make()
+    for layer in [instance, *_sublayers(instance)]:
+        config = layer.get_config()
+        again = type(layer).from_config(config).get_config()
+        assert again == config, type(layer).__name__
+
+
+def check_compiled(case):
+    """Eager and graph agree to the bit, XLA to 1e-5 relative."""
+    instance, inputs = case.make(), case.inputs()
+    eager = _arrays(case.run(instance, inputs))
+    graph = compiled(lambda x: case.run(instance, x), False)
+    if graph is not None:
+        for a, b in zip(eager, _arrays(graph(inputs)), strict=True):
+            np.testing.assert_array_equal(a, b)
+    xla = compiled(lambda x: case.run(instance, x), True)
+    if xla is not None:
+        for a, b in zip(eager, _arrays(xla(inputs)), strict=True):
+            scale = max(1.0, np.abs(a).max())
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * scale)
+
+
+def check_symbolic(case):
+    """Shapes and dtypes are known without computing."""
+    instance, inputs = case.make(), case.inputs()
+    symbols = {
+        key: keras.KerasTensor(value.shape, value.dtype.name)
+        for key, value in inputs.items()
+    }
+    outputs = keras.tree.flatten(case.run(instance, inputs))
+
+    def run(**tensors):
+        return case.run(instance, tensors)
+
+    symbolic = keras.tree.flatten(
+        keras.src.backend.compute_output_spec(run, **symbols)
+    )
+    assert [tuple(s.shape) for s in symbolic] == [
+        tuple(o.shape) for o in outputs
+    ]
+
+
+def check_mixed_precision(case, dtype="mixed_bfloat16"):
+    """Weights stay float32 and the numbers near those of float32."""
+    inputs = case.inputs()
+    exact = case.make()
+    mixed = case.make(dtype)
+    for weight in mixed.trainable_weights:
+        assert keras.backend.standardize_dtype(weight.dtype) == "float32"
+    a = np.asarray(case.real(inputs, case.run(exact, inputs)), "float32")
+    b = case.run(mixed, inputs)
+    b = keras.tree.map_structure(lambda t: ops.cast(t, "float32"), b)
+    b = np.asarray(case.real(inputs, b), "float32")
+    assert np.isfinite(b).all()
+    # bfloat16 keeps 8 bits: 2**-8 a product, about sixteen in a row.
+    assert np.abs(a - b).max() <= 0.06 * max(1.0, np.abs(a).max())
+
+
+def check_save(case, folder):
+    """A saved instance gives the same outputs when it is loaded."""
+    instance, inputs = case.make(), case.inputs()
+    path = str(folder / "saved.keras")
+    if isinstance(instance, keras.Model):
+        instance.save(path)
+        loaded = keras.saving.load_model(path)
+    else:
+        x = keras.Input((LENGTH, WIDTH))
+        mask = keras.Input((LENGTH,), dtype="bool")
+        outputs = instance(x, mask=mask, prefix=1)
+        keras.Model([x, mask], outputs).save(path)
+        model = keras.saving.load_model(path)
+        loaded = next(
+            layer for layer in model.layers if type(layer) is type(instance)
+        )
+    for a, b in zip(
+        _arrays(case.run(instance, inputs)),
+        _arrays(case.run(loaded, inputs)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def check_padding(case):
+    """What stands in the padding changes no real output by a single bit."""
+    instance, inputs = case.make(), case.inputs()
+    changed = case.repad(inputs, 19)
+    a = case.real(inputs, case.run(instance, inputs))
+    b = case.real(inputs, case.run(instance, changed))
+    np.testing.assert_array_equal(a, b)
+
+
+def check_training_step(case):
+    """The loss is finite and every trainable weight gets a gradient."""
+    instance, inputs = case.make(), case.inputs()
+    loss, gradients = loss_and_gradients(
+        lambda: case.loss(instance, inputs), instance.trainable_weights
+    )
+    assert np.isfinite(loss)
+    for weight, gradient in zip(
+        instance.trainable_weights, gradients, strict=True
+    ):
+        assert gradient is not None, weight.path
+        assert np.isfinite(gradient).all(), weight.path
+        # A bias of all keys adds the same to each logit of a row: softmax
+        # does not see it and its true gradient is zero.
+        if not weight.path.endswith("key/bias"):
+            assert np.abs(gradient).max() > 0, weight.path
+
+
+# --- Backends ---------------------------------------------------------------
+
+
+def compiled(function, jit):
+    """`function` in graph mode or under XLA; None where there is neither.
+
+    TensorFlow's graph optimizer moves factors across products and turns
+    quotients into products, which changes the last digit of a float32: it is
+    off here, so that "identical" tests our code and not the optimizer.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        def run(*args):
+            switch = tf.config.optimizer.set_experimental_options
+            switch({"disable_meta_optimizer": True})
+            try:
+                return tf.function(function, jit_compile=jit)(*args)
+            finally:
+                switch({"disable_meta_optimizer": False})
+
+        return run
+    if backend == "jax" and jit:
+        import jax
+
+        return jax.jit(function)
+    return None
+
+
+def loss_and_gradients(loss, weights):
+    """The scalar and its gradients as numpy arrays, on any backend."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            value = loss()
+        found = tape.gradient(value, [w.value for w in weights])
+    elif backend == "torch":
+        for weight in weights:
+            weight.value.grad = None
+        value = loss()
+        value.backward()
+        found = [weight.value.grad for weight in weights]
+    else:
+        import jax
+
+        def stateless(values):
+            mapping = list(zip(weights, values, strict=True))
+            with keras.StatelessScope(state_mapping=mapping):
+                return loss()
+
+        value, found = jax.value_and_grad(stateless)([w.value for w in weights])
+    arrays = [None if g is None else ops.convert_to_numpy(g) for g in found]
+    return float(value), arrays
+
+
+def _sublayers(instance):
+    layers = instance._flatten_layers(include_self=False)
+    return [x for x in layers if type(x).__module__.startswith("pixmodels")]
+
+
+def _arrays(outputs):
+    return [ops.convert_to_numpy(x) for x in keras.tree.flatten(outputs)]

@@ -1,0 +1,76 @@
+import harness
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+CASES = harness.cases()
+CHECKS = [
+    harness.check_config,
+    harness.check_compiled,
+    harness.check_symbolic,
+    harness.check_mixed_precision,
+    harness.check_padding,
+    harness.check_training_step,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_registered(case, check):
+    check(case)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_saved(case, tmp_path):
+    harness.check_save(case, tmp_path)
+
+
+class _Leaky(keras.layers.Layer):
+    """Breaks the contract on purpose: ignores the mask, drops a weight."""
+
+    def build(self, shape):
+        self.used = self.add_weight(shape=(shape[-1],), name="used")
+        self.idle = self.add_weight(shape=(1,), name="idle")
+
+    def call(self, x, mask=None, prefix=0, training=None):
+        return x * self.used + ops.mean(x, axis=1, keepdims=True)
+
+
+def _leaky_case():
+    case = harness.cases()[0]
+    keywords = {**vars(case), "name": "leaky"}
+
+    def make(dtype="float32"):
+        layer = _Leaky(dtype=dtype)
+        layer.build((None, harness.LENGTH, harness.WIDTH))
+        return layer
+
+    return harness.Case(**{**keywords, "make": make})
+
+
+@pytest.mark.filterwarnings("ignore:Layer '.*passed an input with a mask")
+def test_harness_catches_a_leak():
+    with pytest.raises(AssertionError):
+        harness.check_padding(_leaky_case())
+
+
+@pytest.mark.filterwarnings("ignore:Layer '.*passed an input with a mask")
+def test_harness_catches_a_weight_without_gradient():
+    with pytest.raises((AssertionError, TypeError)):
+        harness.check_training_step(_leaky_case())
+
+
+def test_cases_cover_the_registries():
+    from pixmodels import _registry
+
+    names = " ".join(case.name for case in CASES)
+    for registry in (
+        _registry.MIXERS,
+        _registry.BACKBONES,
+        _registry.TASKS,
+    ):
+        for name in registry.names():
+            assert name in names
+    assert len({case.name for case in CASES}) == len(CASES)
+    assert np.all([harness.LENGTH % n for n in range(2, harness.LENGTH)])
