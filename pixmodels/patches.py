@@ -30,20 +30,27 @@ def grid_shape(image_shape, patch_size):
     return height // patch_size[0], width // patch_size[1]
 
 
-def pixels_to_images(pixels, num_channels):
+def images_of(inputs, num_channels):
     """Pixels as stored to images as models take them.
 
     Args:
-        pixels: (B, H, W) or (B, H, W, C) uint8 in [0, 255], or floating point
-            in [0, 1].
+        inputs: pixels, (B, H, W) or (B, H, W, C), uint8 in [0, 255] or
+            floating point in [0, 1]; or a dict that holds them under "pixels".
         num_channels: int; one channel is repeated to this many.
 
     Returns:
         (B, H, W, num_channels) floating point in [0, 1].
 
     Raises:
-        ValueError: for another rank or a channel count that does not fit.
+        ValueError: for a dict without pixels, another rank, or a channel
+            count that does not fit.
     """
+    if isinstance(inputs, dict) and "pixels" not in inputs:
+        raise ValueError(
+            "Expected inputs with the key 'pixels'. Received: a dict with the "
+            f"keys {sorted(inputs)}."
+        )
+    pixels = inputs["pixels"] if isinstance(inputs, dict) else inputs
     pixels = ops.convert_to_tensor(pixels)
     rank = len(pixels.shape)
     if rank not in (3, 4):
@@ -63,6 +70,24 @@ def pixels_to_images(pixels, num_channels):
             f"pixels.shape={tuple(pixels.shape)}."
         )
     return ops.repeat(pixels, num_channels, axis=-1)
+
+
+def attended(inputs, length):
+    """Which patches of drawn texts are text or end patch.
+
+    Args:
+        inputs: dict; `num_patches` (B,) int, if it is there, counts the
+            patches of each text without the end patch.
+        length: N, int or scalar tensor.
+
+    Returns:
+        (B, N) bool, True for the first `num_patches + 1`; None, which means
+        all, without `num_patches`.
+    """
+    if inputs.get("num_patches") is None:
+        return None
+    end = ops.cast(inputs["num_patches"], "int32")[:, None]
+    return ops.arange(length, dtype="int32")[None] <= end
 
 
 def patchify(images, patch_size):

@@ -28,6 +28,9 @@ class PatchBackbone(keras.Model):
         position_grid: (R, C) of the position table; the patch grid of
             `image_shape` by default.
         trainable_positions: None means learned tables only.
+        pixel_offset: subtracted from the pixels. Published models have 0;
+            with 1 white paper is zero, a blank patch is the projection's bias,
+            and small models bear higher learning rates.
 
     Call arguments:
         images: (B, H, W, C) floating point in [0, 1].
@@ -58,6 +61,7 @@ class PatchBackbone(keras.Model):
         positions="learned",
         position_grid=None,
         trainable_positions=None,
+        pixel_offset=0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -81,6 +85,7 @@ class PatchBackbone(keras.Model):
         grid = patch_ops.grid_shape(self.image_shape, self.patch_size)
         self.position_grid = tuple(position_grid or grid)
         self.trainable_positions = trainable_positions
+        self.pixel_offset = pixel_offset
         # === Layers ===
         self.embedding = PatchEmbedding(
             hidden_dim, name="embedding", dtype=self.dtype_policy
@@ -131,6 +136,8 @@ class PatchBackbone(keras.Model):
             x = ops.take_along_axis(x, ids_keep[..., None], axis=1)
             if mask is not None:
                 mask = ops.take_along_axis(mask, ids_keep, axis=1)
+        if self.pixel_offset:
+            x = x - self.pixel_offset
         x = self.position_embedding(self.embedding(x), positions=ids_keep)
         if ids_keep is None:
             x = self.embedding_dropout(x, training=training)
@@ -167,7 +174,7 @@ class PatchBackbone(keras.Model):
             "image_shape patch_size num_layers num_heads hidden_dim mlp_dim "
             "attention attention_options dropout_rate attention_dropout "
             "layer_norm_epsilon activation positions position_grid "
-            "trainable_positions"
+            "trainable_positions pixel_offset"
         )
         config.update({name: getattr(self, name) for name in names.split()})
         return config

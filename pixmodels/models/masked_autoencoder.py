@@ -164,7 +164,7 @@ class MaskedAutoencoder(keras.Model):
     def call(self, inputs, training=None):
         images = self._images(inputs)
         length = self._length(images)
-        attended = self.attended(inputs, length)
+        attended = patch_ops.attended(inputs, length)
         hidden = self._hidden(inputs, length, attended)
         kept = ops.logical_not(hidden)
         count = length - num_masked(length, self.mask_ratio)
@@ -182,13 +182,7 @@ class MaskedAutoencoder(keras.Model):
         }
 
     def _images(self, inputs):
-        if not isinstance(inputs, dict) or "pixels" not in inputs:
-            raise ValueError(
-                "Expected inputs as a dict with the key 'pixels'. Received: "
-                f"inputs={_describe(inputs)}."
-            )
-        channels = self.encoder.image_shape[-1]
-        return patch_ops.pixels_to_images(inputs["pixels"], channels)
+        return patch_ops.images_of(inputs, self.encoder.image_shape[-1])
 
     def _length(self, images):
         rows, columns = (
@@ -201,13 +195,6 @@ class MaskedAutoencoder(keras.Model):
                 f"depends on it. Received: images.shape={images.shape}."
             )
         return rows * columns
-
-    def attended(self, inputs, length):
-        """(B, N) bool, True = text or end patch; None if all are."""
-        if inputs.get("num_patches") is None:
-            return None
-        end = ops.cast(inputs["num_patches"], "int32")[:, None]
-        return ops.arange(length, dtype="int32")[None] <= end
 
     def _hidden(self, inputs, length, attended):
         count = length - num_masked(length, self.mask_ratio)
@@ -282,7 +269,7 @@ class MaskedAutoencoder(keras.Model):
         error = ops.square(logits - self.targets(inputs))
         error = ops.mean(error, axis=-1)  # (B, N)
         counted = outputs["mask"]
-        attended = self.attended(inputs, counted.shape[1])
+        attended = patch_ops.attended(inputs, counted.shape[1])
         if attended is not None:
             counted = counted * ops.cast(attended, "float32")
         if inputs.get("weight") is not None:
@@ -404,9 +391,3 @@ def _true_places(chosen, count):
     length = chosen.shape[1]
     place = ops.arange(length, dtype="int32")[None]
     return ops.sort(ops.where(chosen, place, length), axis=1)[:, :count]
-
-
-def _describe(inputs):
-    if isinstance(inputs, dict):
-        return f"a dict with the keys {sorted(inputs)}"
-    return type(inputs).__name__

@@ -42,15 +42,15 @@ def test_statistics_are_unbiased():
     np.testing.assert_allclose(deviation[..., 0], expected, rtol=1e-6)
 
 
-def test_pixels_to_images():
+def test_images_of():
     grey = np.array([[[0, 51, 255]]], "uint8")
-    images = ops.convert_to_numpy(patches.pixels_to_images(grey, 3))
+    images = ops.convert_to_numpy(patches.images_of(grey, 3))
     assert images.shape == (1, 1, 3, 3)
     np.testing.assert_allclose(images[0, 0, :, 1], [0, 0.2, 1], rtol=1e-7)
     with pytest.raises(ValueError, match=r"channels.*pixels.shape"):
-        patches.pixels_to_images(np.zeros((1, 2, 3, 2), "uint8"), 3)
+        patches.images_of(np.zeros((1, 2, 3, 2), "uint8"), 3)
     with pytest.raises(ValueError, match=r"\(3, 4\)"):
-        patches.pixels_to_images(np.zeros((3, 4), "uint8"), 3)
+        patches.images_of(np.zeros((3, 4), "uint8"), 3)
 
 
 def test_grid_refuses_what_does_not_tile():

@@ -1,0 +1,30 @@
+"""Tasks: data, preprocessing, a head on a backbone, loss and metrics.
+
+Here: classifiers and the readers and builders of their data sets. Not here:
+layers and backbones (`pixmodels`), drawing (`pixmodels.renderers`), device
+strategies and the step loop (`pixmodels.training`), export
+(`pixmodels.saved_models`)."""
+
+from pixmodels.tasks.baselines import BaselineResult
+from pixmodels.tasks.baselines import majority_class
+from pixmodels.tasks.baselines import ngram_logistic_regression
+from pixmodels.tasks.cldr_names import CLDRNames
+from pixmodels.tasks.digits import Digits
+from pixmodels.tasks.image_classifier import ImageClassifier
+from pixmodels.tasks.image_source import ImageSource
+from pixmodels.tasks.images import load_image
+from pixmodels.tasks.rendered_text_source import RenderedTextSource
+from pixmodels.tasks.text_classifier import TextClassifier
+
+__all__ = [
+    "BaselineResult",
+    "CLDRNames",
+    "Digits",
+    "ImageClassifier",
+    "ImageSource",
+    "RenderedTextSource",
+    "TextClassifier",
+    "load_image",
+    "majority_class",
+    "ngram_logistic_regression",
+]
