@@ -37,7 +37,7 @@ NEVER = {
     RENDERERS: FRAMEWORKS | {"keras", "absl", "tensorflow_datasets"},
 }
 # What may load when a room is imported; all else waits for its first use.
-LIGHT = {"keras", "numpy"}
+LIGHT = {"keras", "numpy", "wrapt"}
 # Import name -> name on the package index, where the two differ.
 INDEX_NAMES = {
     "PIL": "pillow",

@@ -13,3 +13,6 @@ names = MIXERS.names
 get = MIXERS.get
 
 __all__ = ["LocalAttention", "Mixer", "SoftmaxAttention", "get", "names"]
+
+# Last, when every name above is there: one import registers all classes.
+from pixmodels import models  # noqa: E402, F401

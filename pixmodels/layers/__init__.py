@@ -17,3 +17,6 @@ __all__ = [
     "TransformerBlock",
     "TransformerStack",
 ]
+
+# Last, when every name above is there: one import registers all classes.
+from pixmodels import models  # noqa: F401

@@ -4,6 +4,7 @@ Layers are in `pixmodels.layers`, mechanisms in `pixmodels.attention`; heads
 and data belong to `pixmodels.tasks`.
 """
 
+from pixmodels import attention  # noqa: F401 (registers the mixers)
 from pixmodels.models.masked_autoencoder import MaskedAutoencoder
 from pixmodels.models.pixel_backbone import PIXELBackbone
 from pixmodels.models.vit_backbone import ViTBackbone

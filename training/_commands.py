@@ -1,0 +1,143 @@
+"""What each command of the command line does; one function per command.
+
+Flags and errors are in `main`; the work is done by the modules named here.
+"""
+
+import inspect
+from pathlib import Path
+
+from pixmodels.training import _quiet
+from pixmodels.training import _settings
+from pixmodels.training import recipes
+
+
+def render(args):
+    """Draws texts, one row each, and reports what was cut or has no glyph."""
+    from pixmodels.training import _render
+
+    _render.run(
+        args.texts,
+        args.output,
+        fonts=args.font,
+        font_size=args.font_size,
+        dpi=args.dpi,
+        max_patches=args.max_patches,
+    )
+
+
+def pretrain(args):
+    """Trains a masked autoencoder."""
+    return _train(args, "pretrain")
+
+
+def finetune(args):
+    """Trains a classifier."""
+    return _train(args, "finetune")
+
+
+def evaluate(args):
+    """Prints the metrics of a run's latest checkpoint."""
+    _quiet.load_tensorflow()
+    from pixmodels.training import experiment
+    from pixmodels.training import progress
+
+    run = experiment.load_run(args.workdir)
+    metrics = run.evaluate(args.split)
+    print(f"{args.split} at step {run.step}: {progress.metric_text(metrics)}")
+
+
+def benchmark(args):
+    """Prints ratios of times."""
+    from pixmodels.training import benchmarks
+
+    if args.rounds < 1:
+        raise ValueError(
+            f"Expected at least one round. Received: --rounds {args.rounds}"
+        )
+    _quiet.load_tensorflow()
+    if args.what == "attention":
+        benchmarks.attention(_lengths(args.lengths), args.rounds)
+    else:
+        config = recipes.load(args.config or "digits_vit")
+        benchmarks.step(_settings.override(config, args.set), args.rounds)
+
+
+def export(args):
+    """Writes a run's latest checkpoint as a SavedModel."""
+    _quiet.load_tensorflow()
+    from pixmodels import saved_models
+    from pixmodels.training import experiment
+
+    run = experiment.load_run(args.workdir)
+    text = run.config.model.kind != "image_classifier"
+    renderer = experiment.build_renderer(run.config) if text else None
+    saved_models.export(run.model, args.output, renderer=renderer)
+    print(f"step {run.step} of {args.workdir} -> {args.output}")
+
+
+def demo(args):
+    """Runs the demo."""
+    from pixmodels.training import demo as demo_lib
+
+    return demo_lib.run(args.workdir, overrides=args.set)
+
+
+def _train(args, task):
+    if args.list:
+        _list_recipes(task)
+        return 0
+    config = _resolve(args, task)
+    _quiet.load_tensorflow()
+    from pixmodels.training import experiment
+    from pixmodels.training import strategies
+
+    # Logical devices must be made before anything starts TensorFlow.
+    strategies.prepare(config.train.strategy)
+    data = experiment.read_data(config)
+    config = experiment.resolve(config, data)
+    workdir = args.workdir or str(Path("runs") / config.name)
+    experiment.show(config, workdir)
+    trainer = experiment.build_trainer(config, workdir, data=data)
+    experiment.show_derived(config, trainer)
+    result = trainer.train()
+    return 143 if result.interrupted else 0
+
+
+def _resolve(args, task):
+    if not args.config:
+        raise ValueError(
+            "Expected --config with a recipe ("
+            f"{', '.join(_recipes_of(task))}) or a JSON file. "
+            "Received: no --config"
+        )
+    config = recipes.load(args.config)
+    changes = list(args.set)
+    if args.strategy:
+        changes.append(f"train.strategy={args.strategy}")
+    config = _settings.override(config, changes)
+    if config.task != task:
+        raise ValueError(
+            f"Expected a config of task {task!r}; use `pixmodels "
+            f"{config.task}` for this one. "
+            f"Received: --config {args.config}, task={config.task!r}"
+        )
+    return config
+
+
+def _recipes_of(task):
+    return [name for name in recipes.names() if recipes.get(name).task == task]
+
+
+def _list_recipes(task):
+    for name in _recipes_of(task):
+        text = inspect.getdoc(recipes.function(name))
+        print(f"{name}\n    " + text.replace("\n", "\n    "))
+
+
+def _lengths(text):
+    lengths = text.split(",")
+    if not all(length.strip().isdigit() for length in lengths):
+        raise ValueError(
+            f"Expected lengths like 64,256,1024. Received: --lengths {text!r}"
+        )
+    return [int(length) for length in lengths]

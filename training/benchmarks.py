@@ -1,0 +1,177 @@
+"""Ratios of times, measured side by side in one run.
+
+Rounds are interleaved, so that a busy machine slows all candidates alike, and
+each round gives one ratio; medians are printed with versions and threads.
+"""
+
+import dataclasses
+import os
+import platform
+import statistics
+import time
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """One candidate.
+
+    Attributes:
+        name: what was measured.
+        milliseconds: median over rounds.
+        ratio: median over rounds of its time over the first candidate's.
+        low, high: the smallest and largest of these ratios.
+    """
+
+    name: str
+    milliseconds: float
+    ratio: float
+    low: float
+    high: float
+
+
+def measure(candidates, rounds, seconds=0.2):
+    """Times functions in interleaved rounds.
+
+    Args:
+        candidates: dict from name to a function without arguments that
+            returns when its work is done; the first is the yardstick.
+        rounds: int.
+        seconds: each candidate is called in a round until this time is up,
+            at least once.
+
+    Returns:
+        List of `Timing`, in the order of `candidates`.
+    """
+    times = {name: [] for name in candidates}
+    for function in candidates.values():
+        function()  # compiles
+    for number in range(rounds):
+        names = list(candidates)
+        # Each round starts with another candidate.
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            times[name].append(_time(candidates[name], seconds))
+    first = times[next(iter(candidates))]
+    timings = []
+    for name, values in times.items():
+        ratios = [a / b for a, b in zip(values, first)]
+        timings.append(
+            Timing(
+                name,
+                1e3 * statistics.median(values),
+                statistics.median(ratios),
+                min(ratios),
+                max(ratios),
+            )
+        )
+    return timings
+
+
+def attention(lengths, rounds, *, width=128, heads=4, batch=2):
+    """Prints each registered mixer's time over softmax's.
+
+    Forward pass and gradients of one layer, compiled by XLA, float32.
+
+    Args:
+        lengths: list of N, tokens.
+        rounds: int.
+        width, heads, batch: D, A and B.
+    """
+    from pixmodels import attention as mixers
+
+    _head(f"one layer, forward + gradients, B={batch} D={width} A={heads}")
+    for length in lengths:
+        candidates = {}
+        for name in ("softmax", *mixers.names()):
+            try:
+                candidates[name] = _mixer_step(
+                    mixers.get(name), (batch, length, width), heads
+                )
+            except ValueError as error:
+                print(f"N={length:<6} {name:24} not measured: {error}")
+        _show(f"N={length:<6}", measure(candidates, rounds))
+
+
+def step(config, rounds):
+    """Prints the time of a compiled training step over that of a graph step.
+
+    Args:
+        config: `ExperimentConfig`; one device is used.
+        rounds: int.
+    """
+    from pixmodels.training import experiment
+    from pixmodels.training.pipeline import Pipeline
+    from pixmodels.training.tensorflow_driver import TensorFlowDriver
+
+    config = experiment.resolve(config)
+    source = experiment.build_sources(config, ("train",))["train"]
+    train = dataclasses.replace(config.train, strategy="one_device")
+    pipeline = Pipeline(
+        source, train.batch_size, train.seed, config.data.buckets
+    )
+    batch = pipeline.batch(0)
+
+    def candidate(jit_compile):
+        driver = TensorFlowDriver(
+            lambda: experiment.build_model(config),
+            dataclasses.replace(train, jit_compile=jit_compile),
+            batch,
+        )
+        return lambda: driver.fetch(driver.train_step(batch, 0))
+
+    shape = "x".join(map(str, batch["pixels"].shape))
+    _head(f"training step of {config.name}, pixels {shape}")
+    candidates = {"graph": candidate(False), "XLA": candidate(True)}
+    _show("step", measure(candidates, rounds))
+
+
+def _mixer_step(mixer, shape, heads):
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(0)
+    layer = mixer(heads)
+    x = tf.constant(np.random.default_rng(0).normal(size=shape), "float32")
+    layer(x)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def run(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(layer(x)))
+        return tape.gradient(loss, layer.trainable_variables)
+
+    return lambda: [gradient.numpy() for gradient in run(x)]
+
+
+def _time(function, seconds):
+    begin, calls = time.perf_counter(), 0
+    while calls == 0 or time.perf_counter() - begin < seconds:
+        function()
+        calls += 1
+    return (time.perf_counter() - begin) / calls
+
+
+def _head(title):
+    import keras
+    import tensorflow as tf
+
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    devices = [d.device_type for d in tf.config.list_physical_devices()]
+    print(
+        f"{title}\n"
+        f"python {platform.python_version()}, keras {keras.__version__}, "
+        f"tensorflow {tf.__version__}, {'+'.join(devices)}, "
+        f"{len(os.sched_getaffinity(0))} cores, intra-op threads "
+        f"{threads or 'as many as cores'}"
+    )
+
+
+def _show(label, timings):
+    for timing in timings:
+        print(
+            f"{label} {timing.name:24} {timing.milliseconds:9.2f} ms  "
+            f"x{timing.ratio:.2f} [{timing.low:.2f}..{timing.high:.2f}] "
+            f"of {timings[0].name}",
+            flush=True,
+        )

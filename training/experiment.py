@@ -1,0 +1,381 @@
+"""From a config to the things it names: renderer, sources, model, trainer.
+
+The glue between the rooms; a command or a demo calls these. Not here: the
+table of data sets (`_datasets`), the loop (`trainer`).
+"""
+
+import dataclasses
+import math
+import sys
+import time
+from pathlib import Path
+
+from pixmodels.training import _datasets
+from pixmodels.training import _settings
+from pixmodels.training import strategies
+from pixmodels.training import variables as variables_lib
+from pixmodels.training import workdir as workdir_lib
+from pixmodels.training.checkpoint import CheckpointStore
+from pixmodels.training.config import ExperimentConfig
+from pixmodels.training.pipeline import Pipeline
+from pixmodels.training.precision import dtype_policy
+
+
+def build_renderer(config):
+    """The `CairoRenderer` of a config."""
+    from pixmodels.renderers import CairoRenderer
+
+    settings = _settings.to_dict(config.renderer)
+    fonts = settings.pop("fonts")
+    return CairoRenderer(list(fonts) or None, **settings)
+
+
+def read_data(config):
+    """The data set of a config; nothing is drawn yet.
+
+    Raises:
+        ValueError: if the name or an option is unknown, or the data does not
+            go with `model.kind`.
+    """
+    return _datasets.read(config)
+
+
+def resolve(config, data=None):
+    """Fills in what follows from the data: image shape, number of classes.
+
+    Args:
+        config: `ExperimentConfig`.
+        data: the data set, if it is read already.
+
+    Returns:
+        An `ExperimentConfig` from which `build_model` works without the data.
+    """
+    model = config.model
+    head = config.task == "finetune"
+    if not model.image_shape or (head and not model.labels):
+        data = data or _datasets.read(config)
+        changes = {"image_shape": model.image_shape or data.image_shape(config)}
+        if head and not model.labels:
+            classes = len(data.labels)
+            if model.num_classes not in (None, classes):
+                raise ValueError(
+                    f"Expected model.num_classes={classes}, as the data has. "
+                    f"Received: model.num_classes={model.num_classes}"
+                )
+            changes |= {"labels": data.labels, "num_classes": classes}
+        model = dataclasses.replace(model, **changes)
+    return dataclasses.replace(config, model=model)
+
+
+def build_sources(config, splits=("train", "validation"), data=None):
+    """The sources of a config; texts are drawn now.
+
+    Args:
+        config: `ExperimentConfig`.
+        splits: names of splits; `validation` falls back to `test` where the
+            data has no such split.
+        data: the data set, if it is read already.
+
+    Returns:
+        dict from the names in `splits` to sources, see `Pipeline`.
+
+    Raises:
+        ValueError: if the data set, an option or a split is unknown.
+    """
+    data = data or _datasets.read(config)
+    text = config.model.kind != "image_classifier"
+    renderer = build_renderer(config) if text else None
+    sources = {}
+    for split in splits:
+        actual = split
+        if split == "validation" and split not in data.splits:
+            actual = "test"
+        _datasets.check_split(data, actual)
+        begin = time.perf_counter()
+        sources[split] = data.source(config, actual, renderer)
+        if text:
+            seconds, count = time.perf_counter() - begin, len(sources[split])
+            _say(f"{split}: drew {count:,} texts in {seconds:.1f} s")
+            _say_losses(split, sources[split], config)
+    return sources
+
+
+def build_model(config):
+    """The model of a resolved config, under its dtype policy.
+
+    See `resolve`; the weights are fresh.
+
+    Raises:
+        ValueError: if the config is not resolved, or names an attention
+            mechanism that does not exist.
+    """
+    if not config.model.image_shape:
+        raise ValueError(
+            "Expected a config that `resolve` has filled in. "
+            f"Received: model.image_shape={config.model.image_shape}"
+        )
+    with dtype_policy(config.train.dtype):
+        return _build_model(config.model)
+
+
+def _build_model(c):
+    import pixmodels
+    from pixmodels import tasks
+
+    image = c.kind == "image_classifier"
+    backbone_class = pixmodels.ViTBackbone if image else pixmodels.PIXELBackbone
+    backbone = backbone_class(
+        c.image_shape,
+        c.patch_size,
+        num_layers=c.num_layers,
+        num_heads=c.num_heads,
+        hidden_dim=c.hidden_dim,
+        mlp_dim=c.mlp_dim,
+        attention=c.attention,
+        attention_options=c.attention_options,
+        dropout_rate=c.dropout_rate,
+        attention_dropout=c.attention_dropout,
+        positions=c.positions,
+        pixel_offset=c.pixel_offset,
+        name="backbone",
+    )
+    if c.kind == "masked_autoencoder":
+        return pixmodels.MaskedAutoencoder(
+            backbone,
+            decoder_num_layers=c.decoder_num_layers,
+            decoder_num_heads=c.decoder_num_heads,
+            decoder_hidden_dim=c.decoder_hidden_dim,
+            decoder_mlp_dim=c.decoder_mlp_dim,
+            mask_ratio=c.mask_ratio,
+            norm_pix_loss=c.norm_pix_loss,
+        )
+    head = tasks.ImageClassifier if image else tasks.TextClassifier
+    return head(
+        backbone,
+        c.num_classes,
+        pooling=c.pooling,
+        dropout_rate=c.dropout_rate,
+        labels=c.labels or None,
+    )
+
+
+def encoder_of(model):
+    """The backbone of a model: its `encoder` or `backbone`.
+
+    Raises:
+        ValueError: if it has neither.
+    """
+    for name in ("encoder", "backbone"):
+        if hasattr(model, name):
+            return getattr(model, name)
+    raise ValueError(
+        "Expected a model with an encoder or a backbone. "
+        f"Received: model={model!r}"
+    )
+
+
+def load_encoder(model, workdir):
+    """Gives a model's backbone the weights of a pretraining run's encoder.
+
+    Args:
+        model: model with a `backbone` or `encoder`.
+        workdir: folder of the run; its latest checkpoint is used.
+
+    Returns:
+        str, what was loaded from where.
+
+    Raises:
+        FileNotFoundError: if there is no run or no checkpoint.
+        ValueError: if the encoders differ; all missing, unexpected and
+            misshapen weights are listed.
+    """
+    run = load_run(workdir)
+    source, target = encoder_of(run.model), encoder_of(model)
+    found = dict(zip(_keys(source), [v.numpy() for v in source.weights]))
+    variables_lib.assign_all(
+        target.weights, _keys(target), found, f"encoder in {workdir}"
+    )
+    values = sum(array.size for array in found.values())
+    return (
+        f"loaded {len(found)} encoder weights ({values:,} values) from step "
+        f"{run.step} of {workdir}; all others start afresh"
+    )
+
+
+def build_trainer(config, workdir, *, data=None, sources=None, progress=None):
+    """The `Trainer` of a config.
+
+    Args:
+        config: `ExperimentConfig`; it is resolved here.
+        workdir: folder of the run.
+        data: the data set, if it is read already.
+        sources: dict with `train` and `validation`, if they exist already.
+        progress: display, see `Trainer`.
+
+    Returns:
+        A `Trainer`, restored from the workdir's latest checkpoint if any.
+    """
+    from pixmodels.training.trainer import Trainer
+
+    # Logical devices must be made before anything starts TensorFlow.
+    strategies.prepare(config.train.strategy)
+    config = resolve(config, data)
+    # Refuse before the texts are drawn, which takes long.
+    workdir_lib.check(workdir, _settings.to_dict(config))
+    if config.init is not None:
+        _check_run(config.init)
+    sources = sources or build_sources(config, data=data)
+
+    def prepare(model):
+        if config.init is not None:
+            _say(load_encoder(model, config.init))
+
+    return Trainer(
+        lambda: build_model(config),
+        sources["train"],
+        config.train,
+        workdir,
+        eval_source=sources["validation"],
+        buckets=config.data.buckets,
+        run_config=_settings.to_dict(config),
+        prepare=prepare,
+        progress=progress,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained run, read from its workdir.
+
+    Attributes:
+        config: the resolved `ExperimentConfig`.
+        model: the model with the weights of the latest checkpoint.
+        step: updates done.
+        workdir: its folder.
+    """
+
+    config: ExperimentConfig
+    model: object
+    step: int
+    workdir: str
+
+    def evaluate(self, split="test"):
+        """Metrics of the model over a split: dict from name to float."""
+        from pixmodels.training import trainer
+        from pixmodels.training.tensorflow_driver import TensorFlowDriver
+
+        source = build_sources(self.config, (split,))[split]
+        # One device: the model is already there, outside any strategy.
+        config = dataclasses.replace(self.config.train, strategy="one_device")
+        pipeline = Pipeline(
+            source, config.batch_size, config.seed, self.config.data.buckets
+        )
+        driver = TensorFlowDriver(self.model, config, pipeline.batch(0))
+        return trainer.evaluate(driver, pipeline)
+
+
+def load_run(workdir):
+    """Reads a run's config and the weights of its latest checkpoint.
+
+    Args:
+        workdir: folder of the run.
+
+    Returns:
+        A `Run`.
+
+    Raises:
+        FileNotFoundError: if there is no config or no checkpoint.
+        ValueError: if the checkpoint does not fit the config's model.
+    """
+    _check_run(workdir)
+    values = _settings.load_json(Path(workdir) / "config.json")
+    config = _settings.from_dict(ExperimentConfig, values)
+    found = CheckpointStore(workdir).restore_latest()
+    if found is None:
+        raise FileNotFoundError(
+            "Expected a run with a checkpoint. "
+            f"Received: workdir={str(workdir)!r}, which has none"
+        )
+    model = build_model(config)
+    prefix = "model/"
+    arrays = {
+        key.removeprefix(prefix): array
+        for key, array in found.arrays.items()
+        if key.startswith(prefix)
+    }
+    variables_lib.assign_all(
+        model.variables,
+        variables_lib.variable_keys(model.variables, model.name),
+        arrays,
+        f"checkpoint {found.path}",
+    )
+    return Run(config, model, found.step, str(workdir))
+
+
+def show(config, workdir):
+    """Prints a config, one setting a line."""
+    print(f"workdir = {workdir}")
+    _show_section(_settings.to_dict(config), "")
+
+
+def show_derived(config, trainer):
+    """Prints the numbers that follow from a config and its data."""
+    pipeline = trainer.pipeline
+    train = config.train
+    weights = trainer.model.count_params()
+    learned = sum(math.prod(v.shape) for v in trainer.model.trainable_weights)
+    lengths = [n for n in pipeline.bucket_lengths if n is not None]
+    share = train.batch_size // trainer.driver.num_replicas
+    lines = [
+        f"parameters: {weights:,}, of which {learned:,} are trained",
+        f"global batch: {train.batch_size} ({trainer.driver.num_replicas} "
+        f"replica(s) of {share})",
+        f"examples: {len(pipeline.source):,}, "
+        f"{pipeline.batches_per_epoch:,} batches an epoch",
+        f"steps: {train.steps:,}, "
+        f"{train.steps / pipeline.batches_per_epoch:.2f} epochs",
+    ]
+    if lengths:
+        low, high = (
+            train.batch_size * lengths[0],
+            train.batch_size * lengths[-1],
+        )
+        lines.append(f"patches a step: {low:,} to {high:,}")
+    print("\n".join(lines), flush=True)
+
+
+def _show_section(values, path):
+    for key, value in values.items():
+        if isinstance(value, dict) and value and not path.endswith("options"):
+            _show_section(value, f"{path}{key}.")
+        else:
+            print(f"{path}{key} = {value!r}")
+
+
+def _check_run(workdir):
+    if not (Path(workdir) / "config.json").is_file():
+        raise FileNotFoundError(
+            "Expected the workdir of a run. "
+            f"Received: workdir={str(workdir)!r}, which has no config.json"
+        )
+
+
+def _keys(model):
+    return variables_lib.variable_keys(model.weights, model.name)
+
+
+def _say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def _say_losses(split, source, config):
+    """Names what a source lost, if anything: nothing is lost silently."""
+    buckets = config.data.buckets
+    report = source.report(max_length=buckets[-1] if buckets else None)
+    for key, words in (
+        ("cut_by_renderer", "longer than renderer.max_patches are cut"),
+        ("longer_than_max_length", "longer than the largest bucket are cut"),
+        ("texts_with_missing_glyphs", "with characters that no font has"),
+    ):
+        if report.get(key):
+            _say(f"{split}: {report[key]:,} texts {words}")

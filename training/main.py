@@ -1,0 +1,200 @@
+"""The command line `pixmodels COMMAND`: flags, and errors as one line.
+
+What the commands do is in `_commands`; a config has the settings, so each
+command has few flags.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+
+_CONFIG_HELP = "a recipe (see --list) or a JSON file such as RUN/config.json"
+
+
+def main(argv=None):
+    """Runs one command.
+
+    Args:
+        argv: list of str; the process's arguments by default.
+
+    Returns:
+        int, the exit status: 0, 1 for an error of ours, 2 for a mistake of
+        the user's (one line on stderr, no traceback unless `--debug` or
+        PIXMODELS_DEBUG=1), 143 if SIGTERM ended a training run that was saved.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    args = _parser().parse_args(argv)
+    debug = args.debug or os.environ.get("PIXMODELS_DEBUG", "0") not in (
+        "",
+        "0",
+    )
+    from pixmodels.training import _commands
+
+    try:
+        return getattr(_commands, args.command)(args) or 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if debug or not _is_for_the_user(error):
+            traceback.print_exc()
+        else:
+            print(f"error: {_one_line(error)}", file=sys.stderr)
+        return 2 if _is_for_the_user(error) else 1
+
+
+def _is_for_the_user(error):
+    """Whether the message alone tells what to do; else it is a bug of ours."""
+    if isinstance(error, OSError | ImportError | FloatingPointError):
+        return True
+    return isinstance(error, TypeError | ValueError) and "Received" in str(
+        error
+    )
+
+
+def _one_line(error):
+    return " ".join(str(error).split())
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="pixmodels",
+        description="Models that read patches: images and text as images.",
+    )
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND"
+    )
+    for add in (
+        _add_render,
+        _add_pretrain,
+        _add_finetune,
+        _add_evaluate,
+        _add_benchmark,
+        _add_export,
+        _add_demo,
+    ):
+        command = add(commands)
+        command.add_argument(
+            "--debug", action="store_true", help="show tracebacks"
+        )
+    return parser
+
+
+def _add_render(commands):
+    command = commands.add_parser("render", help="draw text as a PNG")
+    command.add_argument(
+        "texts", nargs="+", help="one row each; - reads lines from stdin"
+    )
+    command.add_argument(
+        "-o", "--output", required=True, help="PNG file to write"
+    )
+    command.add_argument(
+        "--font",
+        action="append",
+        default=[],
+        help="font file, repeatable, in the order of fallback",
+    )
+    command.add_argument(
+        "--font-size", type=float, default=8.0, help="in points (default 8)"
+    )
+    command.add_argument(
+        "--dpi", type=int, default=120, help="dots per inch (default 120)"
+    )
+    command.add_argument(
+        "--max-patches",
+        type=int,
+        default=529,
+        help="cut texts that need more 16-pixel patches (default 529)",
+    )
+    return command
+
+
+def _add_run(commands, name, text):
+    command = commands.add_parser(name, help=text)
+    command.add_argument("--config", metavar="NAME|FILE", help=_CONFIG_HELP)
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY.PATH=VALUE",
+        help="change a setting, e.g. train.steps=100; repeatable",
+    )
+    command.add_argument(
+        "--workdir", help="folder of the run (default runs/NAME)"
+    )
+    command.add_argument(
+        "--strategy",
+        help="one_device, mirrored (all GPUs) or mirrored:K (K CPU devices)",
+    )
+    command.add_argument(
+        "--list", action="store_true", help="list the recipes and stop"
+    )
+    return command
+
+
+def _add_pretrain(commands):
+    return _add_run(commands, "pretrain", "reconstruct masked patches")
+
+
+def _add_finetune(commands):
+    return _add_run(commands, "finetune", "train a classifier")
+
+
+def _add_evaluate(commands):
+    command = commands.add_parser("evaluate", help="metrics of a trained run")
+    command.add_argument("--workdir", required=True, help="folder of the run")
+    command.add_argument(
+        "--split", default="test", help="which examples (default test)"
+    )
+    return command
+
+
+def _add_benchmark(commands):
+    command = commands.add_parser(
+        "benchmark", help="ratios of times, measured side by side"
+    )
+    command.add_argument("what", choices=("attention", "step"))
+    command.add_argument(
+        "--lengths",
+        default="64,256,1024",
+        help="sequence lengths, for attention (default 64,256,1024)",
+    )
+    command.add_argument(
+        "--rounds", type=int, default=7, help="interleaved rounds (default 7)"
+    )
+    command.add_argument("--config", metavar="NAME|FILE", help=_CONFIG_HELP)
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY.PATH=VALUE"
+    )
+    return command
+
+
+def _add_export(commands):
+    command = commands.add_parser("export", help="write a SavedModel")
+    command.add_argument("--workdir", required=True, help="folder of the run")
+    command.add_argument("--output", required=True, help="folder to write")
+    return command
+
+
+def _add_demo(commands):
+    command = commands.add_parser(
+        "demo", help="the whole thread, from text to a served model"
+    )
+    command.add_argument("--workdir", default="runs/demo")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY.PATH=VALUE",
+        help="change a setting of the demo's runs; repeatable",
+    )
+    return command
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Sums over a log interval: metrics as sums and counts, and times.
+
+Not here: what is done with them (`trainer`, `progress`).
+"""
+
+import math
+
+
+class Meter:
+    """Averages metrics over steps as a sum of numerators over one of counts.
+
+    Its sums go into checkpoints, so that the averages of an interval in which
+    a run was interrupted are those of an uninterrupted run.
+    """
+
+    def __init__(self, sums=None):
+        self._sums = {k: list(v) for k, v in (sums or {}).items()}
+
+    def add(self, sums):
+        """Adds a step: dict from metric to `(numerator, count)`."""
+        for name, (numerator, count) in sums.items():
+            total = self._sums.setdefault(name, [0.0, 0.0])
+            total[0] += numerator
+            total[1] += count
+
+    def averages(self):
+        """dict from metric to float; metrics that counted nothing are nan."""
+        return {
+            name: numerator / count if count else math.nan
+            for name, (numerator, count) in self._sums.items()
+        }
+
+    def state(self):
+        """dict for `__init__`, of JSON values."""
+        return {name: list(pair) for name, pair in self._sums.items()}
+
+    def clear(self):
+        """Starts a new interval."""
+        self._sums = {}
+
+
+class Stopwatch:
+    """Mean data and step times, without the steps that had to compile."""
+
+    def __init__(self):
+        self.steps = 0
+        self._data = self._step = 0.0
+        self._all = [0, 0.0]
+
+    def add(self, data, step, compiled=False):
+        """Adds a step: seconds waited for data, seconds of the step."""
+        if not compiled:
+            self.steps += 1
+            self._data += data
+            self._step += step
+            self._all[0] += 1
+            self._all[1] += data + step
+
+    def add_wait(self, seconds):
+        """Adds seconds spent waiting for steps to end on the device."""
+        self._step += seconds
+        self._all[1] += seconds
+
+    def milliseconds(self):
+        """dict with `data_ms` and `step_ms`; empty if nothing is measured."""
+        if not self.steps:
+            return {}
+        return {
+            "data_ms": 1e3 * self._data / self.steps,
+            "step_ms": 1e3 * self._step / self.steps,
+        }
+
+    def eta(self, steps_left):
+        """Seconds for the steps left, or None if nothing is measured."""
+        steps, seconds = self._all
+        return steps_left * seconds / steps if steps else None
+
+    def clear(self):
+        """Starts a new interval; the mean behind `eta` goes on."""
+        self.steps, self._data, self._step = 0, 0.0, 0.0

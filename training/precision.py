@@ -1,0 +1,20 @@
+"""The Keras dtype policy of a block of code, and nothing else."""
+
+import contextlib
+
+
+@contextlib.contextmanager
+def dtype_policy(name):
+    """Sets the global Keras dtype policy inside a block.
+
+    Args:
+        name: `"float32"` or `"mixed_bfloat16"` (weights stay float32).
+    """
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

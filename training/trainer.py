@@ -1,0 +1,351 @@
+"""The step loop: batches in, updates, metrics, evaluation, checkpoints.
+
+Backend-neutral: a driver owns the model and runs the steps. Not here: what a
+step is (`tensorflow_driver`), batches (`pipeline`), files (`checkpoint`,
+`workdir`).
+"""
+
+import contextlib
+import dataclasses
+import math
+import platform
+import signal
+import threading
+import time
+
+import numpy as np
+
+from pixmodels.training import _settings
+from pixmodels.training import progress as progress_lib
+from pixmodels.training import workdir as workdir_lib
+from pixmodels.training.checkpoint import CheckpointStore
+from pixmodels.training.meters import Meter
+from pixmodels.training.meters import Stopwatch
+from pixmodels.training.pipeline import Pipeline
+from pixmodels.training.prefetcher import Prefetcher
+
+# Seconds between looks at the results of steps, where nothing is logged.
+_LOOK = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """How `Trainer.train` ended.
+
+    Attributes:
+        step: updates done.
+        metrics: dict, averages over the last log interval.
+        evaluation: dict, the last evaluation; empty if there was none.
+        interrupted: True if SIGTERM ended it before the last step; all that
+            was done is saved, and `train` goes on from there.
+    """
+
+    step: int
+    metrics: dict
+    evaluation: dict
+    interrupted: bool
+
+
+def evaluate(driver, pipeline):
+    """Averages a model's metrics over a pipeline, each example once.
+
+    Args:
+        driver: a driver, which owns the model.
+        pipeline: `Pipeline` with the driver's batch size.
+
+    Returns:
+        dict from metric to float: sums of numerators over sums of counts.
+    """
+    meter = Meter()
+    for batch in pipeline.evaluation_batches():
+        meter.add(driver.fetch(driver.eval_step(batch)))
+    return meter.averages()
+
+
+class Trainer:
+    """Trains a model; an interrupted run goes on exactly where it was.
+
+    The result is a pure function of (model, source, config): same seed, same
+    weights, bit for bit, on the same machine and versions, whether or not
+    the run was interrupted.
+
+    Args:
+        model: function without arguments that makes a Keras model with
+            `loss_sums(batch, key, training)`, or such a model. A function is
+            called under `config.seed` and in the strategy's scope.
+        train_source: a source, see `Pipeline`.
+        config: `TrainConfig`.
+        workdir: folder of the run, made if missing: `config.json`,
+            `metrics.jsonl`, `checkpoints/`.
+        eval_source: a source to evaluate on, or None.
+        buckets: lengths of batches in patches, see `Pipeline`.
+        strategy: `tf.distribute.Strategy`; `config.strategy` by default.
+        run_config: dict, the whole config that the workdir shall be guarded
+            by; `{"train": config}` by default.
+        prepare: function of the model, called once on a new run, before the
+            first step (loads pretrained weights).
+        progress: display, see `progress`; by default one for stderr.
+
+    Raises:
+        ValueError: if the workdir holds another config (the keys that differ
+            are named), or see `Pipeline` and `TensorFlowDriver`.
+    """
+
+    def __init__(
+        self,
+        model,
+        train_source,
+        config,
+        workdir,
+        *,
+        eval_source=None,
+        buckets=(),
+        strategy=None,
+        run_config=None,
+        prepare=None,
+        progress=None,
+    ):
+        from pixmodels.training.tensorflow_driver import TensorFlowDriver
+
+        self.config = config
+        self._run_config = run_config or {"train": _settings.to_dict(config)}
+        workdir_lib.check(workdir, self._run_config)
+        self.progress = progress or progress_lib.for_stream()
+        self.pipeline = Pipeline(
+            train_source, config.batch_size, config.seed, buckets
+        )
+        self.eval_source = eval_source
+        self._buckets = buckets
+        self.driver = TensorFlowDriver(
+            model, config, self.pipeline.batch(0), strategy
+        )
+        self._claim(workdir)
+        self._store = CheckpointStore(workdir, config.keep_last)
+        self._history = workdir_lib.History(workdir)
+        self._meter, self._watch = Meter(), Stopwatch()
+        self._pending, self._last_look = [], 0.0
+        self._last, self._evaluation = {}, {}
+        self._stop = threading.Event()
+        self.step = 0
+        self._restore(prepare)
+
+    @property
+    def model(self):
+        """The Keras model, with its present weights."""
+        return self.driver.model
+
+    def train(self):
+        """Trains up to `config.steps` updates.
+
+        Returns:
+            A `TrainResult`.
+
+        Raises:
+            FloatingPointError: if the loss is not finite; the step is named,
+                and no checkpoint holds the weights after it.
+        """
+        total, first = self.config.steps, self.step
+        if first >= total:
+            self.progress.note(f"step {first}/{total}: nothing left to do")
+        self.progress.start(first, total)
+        self._last_look = time.perf_counter()
+        try:
+            with (
+                self._sigterm(),
+                Prefetcher(self.pipeline.batch, first, total) as batches,
+            ):
+                for step, batch in batches:
+                    self._one_step(step, batch, batches.waited)
+                    if self._stop.is_set():
+                        break
+        finally:
+            self.progress.stop()
+        interrupted = self._stop.is_set() and self.step < total
+        if interrupted:
+            self.progress.note(
+                f"stopped by SIGTERM at step {self.step}/{total}; saved: the "
+                "same command goes on from here"
+            )
+        self._stop.clear()
+        return TrainResult(self.step, self._last, self._evaluation, interrupted)
+
+    def evaluate(self, source=None, buckets=None):
+        """Averages the model's metrics over a source, each example once.
+
+        Args:
+            source: a source; `eval_source` by default.
+            buckets: lengths in patches; those of training by default.
+
+        Returns:
+            dict from metric to float.
+
+        Raises:
+            ValueError: if there is no source.
+        """
+        source = source if source is not None else self.eval_source
+        if source is None:
+            raise ValueError(
+                "Expected a source to evaluate on. Received: source=None and "
+                "a Trainer without eval_source"
+            )
+        pipeline = Pipeline(
+            source,
+            self.config.batch_size,
+            self.config.seed,
+            self._buckets if buckets is None else buckets,
+        )
+        return evaluate(self.driver, pipeline)
+
+    def save(self):
+        """Writes a checkpoint of the present state; returns its folder."""
+        self._look()
+        return self._store.save(
+            self.step, self.driver.state(), self._saved_state()
+        )
+
+    def _one_step(self, step, batch, waited):
+        fresh = not self.driver.is_compiled(batch)
+        if fresh:
+            shape = "x".join(map(str, _largest(batch).shape))
+            self.progress.note(f"compiling the step for batches of {shape}")
+        begin = time.perf_counter()
+        handle = self.driver.train_step(batch, step)
+        self._pending.append((step, handle))
+        self.step = done = step + 1
+        if fresh:
+            self._look()
+        self._watch.add(waited, time.perf_counter() - begin, compiled=fresh)
+        last = done == self.config.steps
+        if done % self.config.log_every == 0 or last:
+            self._log(done)
+        elif self.progress.live:
+            self._show(done)
+        every = self.config.eval_every
+        if self.eval_source is not None and (
+            last or (every and done % every == 0)
+        ):
+            self._log_evaluation(done)
+        if done % self.config.checkpoint_every == 0 or last:
+            self.save()
+        elif self._stop.is_set():
+            self.save()
+
+    def _look(self):
+        """Fetches the results of the steps that are still out."""
+        for step, handle in self._pending:
+            sums = self.driver.fetch(handle)
+            numerator, count = sums["loss"]
+            if not (math.isfinite(numerator) and math.isfinite(count)):
+                raise FloatingPointError(
+                    f"Expected a finite loss at step {step}. Received: "
+                    f"loss={numerator}/{count}; the last checkpoint is from "
+                    f"step {(self._store.steps() or [None])[-1]}. A lower "
+                    "train.learning_rate or train.global_clipnorm may help."
+                )
+            self._meter.add(sums)
+        self._pending = []
+        self._last_look = time.perf_counter()
+
+    def _timed_look(self):
+        begin = time.perf_counter()
+        self._look()
+        self._watch.add_wait(time.perf_counter() - begin)
+
+    def _show(self, done):
+        if time.perf_counter() - self._last_look < _LOOK:
+            return
+        self._timed_look()
+        self.progress.step(done, self._values(done), self._eta(done))
+
+    def _log(self, done):
+        self._timed_look()
+        values = self._values(done)
+        self._last = self._meter.averages()
+        self.progress.report(done, values, self._eta(done))
+        self._write(done, "train", values)
+        self._meter.clear()
+        self._watch.clear()
+
+    def _log_evaluation(self, done):
+        self._look()
+        self._evaluation = self.evaluate()
+        text = progress_lib.metric_text(self._evaluation)
+        self.progress.note(f"step {done} evaluation: {text}")
+        self._write(done, "eval", self._evaluation)
+
+    def _write(self, done, split, values):
+        # JSON has no nan: a metric that counted nothing is null.
+        values = {k: v if math.isfinite(v) else None for k, v in values.items()}
+        self._history.append({"step": done, "split": split, **values})
+
+    def _values(self, done):
+        return {
+            **self._meter.averages(),
+            "learning_rate": self.driver.learning_rate(done - 1),
+            **self._watch.milliseconds(),
+        }
+
+    def _eta(self, done):
+        return self._watch.eta(self.config.steps - done)
+
+    def _claim(self, workdir):
+        changed = workdir_lib.claim(workdir, self._run_config)
+        for key, (old, new) in changed.items():
+            self.progress.note(f"{key} changes from {old} to {new}")
+
+    def _restore(self, prepare):
+        found = self._store.restore_latest()
+        if found is None:
+            if prepare is not None:
+                with self.driver.scope():
+                    prepare(self.model)
+            self._history.cut(0)
+            return
+        self.driver.load_state(found.arrays, f"checkpoint {found.path}")
+        self._meter = Meter(found.state["meter"])
+        self._last = found.state["metrics"]
+        self._evaluation = found.state["evaluation"]
+        self.step = found.step
+        self._history.cut(found.step)
+        self.progress.note(f"resuming from {found.path}")
+
+    def _saved_state(self):
+        import keras
+
+        return {
+            "seed": self.config.seed,
+            "config_sha256": _settings.config_hash(self._run_config),
+            "meter": self._meter.state(),
+            "metrics": self._last,
+            "evaluation": self._evaluation,
+            "versions": {
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "keras": keras.__version__,
+                keras.backend.backend(): _backend_version(),
+            },
+        }
+
+    @contextlib.contextmanager
+    def _sigterm(self):
+        """SIGTERM ends the loop after the step at hand."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread can handle signals
+            return
+        before = signal.signal(signal.SIGTERM, lambda *_: self._stop.set())
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _largest(batch):
+    return max(batch.values(), key=lambda array: array.size)
+
+
+def _backend_version():
+    import importlib.metadata
+
+    import keras
+
+    return importlib.metadata.version(keras.backend.backend())
