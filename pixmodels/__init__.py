@@ -20,14 +20,24 @@ _NUMPY_MODULES = ("masking", "positions")
 __all__ = sorted([*_MODELS, *_MODULES, *_NUMPY_MODULES])
 
 
+def _register():
+    """Loads every class, unless one of our modules is doing so already.
+
+    `keras.saving.load_model` finds registered classes only. `attention`,
+    `layers` and `models` load each other at their end, so one is enough.
+    """
+    ours = ("_registry", "layers", "models", "patches", "random")
+    if not any(f"{__name__}.{module}" in sys.modules for module in ours):
+        importlib.import_module(f"{__name__}.models")
+
+
 def __getattr__(name):
-    if name in _NUMPY_MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    models = importlib.import_module(f"{__name__}.models")
+    if name not in _NUMPY_MODULES:
+        _register()
     if name in _MODELS:
-        return getattr(models, name)
+        return getattr(importlib.import_module(f"{__name__}.models"), name)
     return importlib.import_module(f"{__name__}.{name}")
 
 
@@ -36,13 +46,6 @@ def __dir__():
 
 
 @wrapt.when_imported("keras")
-def _register(_):
-    """Registers our classes with Keras as soon as both are imported.
-
-    `keras.saving.load_model` must find them after a plain `import pixmodels`.
-    When one of our own modules is what imports keras, the classes follow
-    anyway: `attention`, `layers` and `models` import each other at their end.
-    """
-    ours = ("_registry", "layers", "models", "patches", "random")
-    if not any(f"{__name__}.{module}" in sys.modules for module in ours):
-        importlib.import_module(f"{__name__}.models")
+def _register_with(_):
+    """Whichever comes first, pixmodels or keras: the classes are found."""
+    _register()
