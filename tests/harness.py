@@ -397,7 +397,12 @@ def loss_and_gradients(loss, weights):
 
         value, found = jax.value_and_grad(stateless)([w.value for w in weights])
     arrays = [None if g is None else ops.convert_to_numpy(g) for g in found]
-    return float(value), arrays
+    return float(ops.convert_to_numpy(value)), arrays
+
+
+def arrays_of(outputs):
+    """The same structure with numpy arrays for tensors, on any backend."""
+    return keras.tree.map_structure(ops.convert_to_numpy, outputs)
 
 
 def _sublayers(instance):
@@ -406,4 +411,4 @@ def _sublayers(instance):
 
 
 def _arrays(outputs):
-    return [ops.convert_to_numpy(x) for x in keras.tree.flatten(outputs)]
+    return keras.tree.flatten(arrays_of(outputs))

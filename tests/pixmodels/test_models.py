@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pixel_weights
 import pytest
+from harness import arrays_of
 from harness import loss_and_gradients
 from keras import ops
 
@@ -54,7 +55,9 @@ def test_mae_golden_numbers(fixtures):
         (encoder.position_embedding.table, "w/pos"),
         (model.decoder_positions.table, "w/decoder_pos"),
     ):
-        np.testing.assert_allclose(table, arrays[name], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(table), arrays[name], rtol=0, atol=1e-6
+        )
     encoder.embedding.projection.kernel.assign(arrays["w/patch_kernel"])
     encoder.embedding.projection.bias.assign(arrays["w/patch_bias"])
     encoder.embedding.class_token.assign(arrays["w/cls"][None, None])
@@ -68,12 +71,12 @@ def test_mae_golden_numbers(fixtures):
         pixel_weights.load_dense(layer, arrays, name)
     batch = {"pixels": arrays["in/image"], "noise": arrays["in/noise"]}
     batch["example_id"] = np.arange(2)
-    outputs = model(batch)
+    outputs = arrays_of(model(batch))
     np.testing.assert_allclose(
         outputs["logits"], arrays["out/logits"], rtol=0, atol=1e-5
     )
     np.testing.assert_array_equal(outputs["mask"], arrays["out/mask"])
-    numerators, counts = model.loss_sums(batch, [0, 0])
+    numerators, counts = arrays_of(model.loss_sums(batch, [0, 0]))
     loss = float(numerators["loss"] / counts["loss"])
     np.testing.assert_allclose(loss, arrays["out/loss"].item(), rtol=1e-6)
 
@@ -106,7 +109,7 @@ def pixel(fixtures):
 
 def test_pixel_golden_numbers(pixel):
     model, batch, arrays, _ = pixel
-    outputs = model(batch)
+    outputs = arrays_of(model(batch))
     np.testing.assert_allclose(
         outputs["logits"], arrays["out/logits"], rtol=0, atol=1e-5
     )
@@ -116,7 +119,9 @@ def test_pixel_golden_numbers(pixel):
     )
     for row, mask in zip(outputs["ids_keep"], arrays["out/mask"], strict=True):
         np.testing.assert_array_equal(row, np.flatnonzero(mask == 0))
-    numerators, counts = model.loss_sums(batch, [0, 0], training=False)
+    numerators, counts = arrays_of(
+        model.loss_sums(batch, [0, 0], training=False)
+    )
     loss = float(numerators["loss"] / counts["loss"])
     # 1.3547246 with the biased variance.
     assert abs(loss - 1.3534283638) < 1e-6
@@ -236,8 +241,8 @@ def test_a_patch_mask_of_another_count_is_cut_to_the_static_one():
     hidden[0, [1, 2, 3]] = 1
     hidden[1, [4]] = 1  # two too few: the last kept ones are hidden too
     hidden[2, [0, 1, 5, 7, 9]] = 1  # two too many: the first ones are kept
-    outputs = model({**batch, "patch_mask": hidden})
-    rows = [list(np.flatnonzero(row)) for row in np.array(outputs["mask"])]
+    outputs = arrays_of(model({**batch, "patch_mask": hidden}))
+    rows = [list(np.flatnonzero(row)) for row in outputs["mask"]]
     assert rows == [[1, 2, 3], [4, 9, 10], [5, 7, 9]]
 
 
@@ -248,9 +253,9 @@ def test_filler_examples_count_for_nothing():
     hidden[:, [1, 2, 3]] = 1
     batch["patch_mask"] = hidden
     weight = np.array([1, 1, 0], "float32")
-    a = model.loss_sums({**batch, "weight": weight}, [1, 2])
+    a = arrays_of(model.loss_sums({**batch, "weight": weight}, [1, 2]))
     two = {k: v[:2] for k, v in batch.items()}
-    b = model.loss_sums(two, [1, 2])
+    b = arrays_of(model.loss_sums(two, [1, 2]))
     np.testing.assert_allclose(a[0]["loss"], b[0]["loss"], rtol=1e-6)
     assert float(a[1]["loss"]) == float(b[1]["loss"]) == 6.0
 
