@@ -79,7 +79,7 @@ def demo(args):
     """Runs the demo."""
     from pixmodels.training import demo as demo_lib
 
-    return demo_lib.run(args.workdir, overrides=args.set)
+    demo_lib.run(args.workdir, overrides=args.set)
 
 
 def _train(args, task):

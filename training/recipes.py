@@ -79,9 +79,9 @@ def _tiny_text_model(**settings):
         decoder_hidden_dim=96,
         decoder_mlp_dim=384,
         max_patches=64,
-        # Chosen on validation names: 1,000 steps of the classifier reach 56 %
-        # so, and less with PIXEL's own settings (0, "sincos", 0.1), which are
-        # made for more parameters and a million steps.
+        # Chosen on validation names. With PIXEL's own settings ("sincos", 0,
+        # 0.1), made for more parameters and a million steps, the classifier
+        # learns more slowly.
         positions="learned",
         pixel_offset=1.0,
         dropout_rate=0.0,
@@ -94,8 +94,8 @@ def _tiny_text_model(**settings):
 def pixel_tiny_cldr():
     """A tiny PIXEL, pre-trained on the names of languages and places in CLDR.
 
-    Command: `pixmodels pretrain --config pixel_tiny_cldr`.
-    Hardware, time, expected loss: not yet run.
+    Command: `pixmodels pretrain --config pixel_tiny_cldr`. Two cores of a
+    Xeon: 2.6 minutes; loss on held-out names 0.637.
     """
     return ExperimentConfig(
         name="pixel_tiny_cldr",
@@ -120,8 +120,8 @@ def cldr_language():
     """Which language is this CLDR name in? Fine-tunes `pixel_tiny_cldr`.
 
     Command: `pixmodels finetune --config cldr_language
-    --set init=runs/pixel_tiny_cldr`.
-    Hardware, time, expected accuracy: not yet run.
+    --set init=runs/pixel_tiny_cldr`. Two cores of a Xeon: 1.9 minutes; test
+    accuracy 58.6 %, without `init` 62.3 %.
     """
     return ExperimentConfig(
         name="cldr_language",
@@ -145,8 +145,8 @@ def cldr_language():
 def digits_vit():
     """A small ViT on scikit-learn's 8 x 8 digits.
 
-    Command: `pixmodels finetune --config digits_vit`.
-    Hardware, time, expected accuracy: not yet run.
+    Command: `pixmodels finetune --config digits_vit`. Two cores of a Xeon:
+    0.7 minutes; test accuracy 98.9 %.
     """
     return ExperimentConfig(
         name="digits_vit",
