@@ -114,7 +114,7 @@ def _mixer_case(name, cls, options):
     def loss(layer, inputs):
         target = np.linspace(-1, 1, WIDTH, dtype="float32")
         outputs = ops.cast(run(layer, inputs), "float32")
-        return ops.sum(ops.square(outputs - target))
+        return ops.sum(ops.square(ops.subtract(outputs, target)))
 
     label = "causal" if options else "full"
     return Case(f"{name}-{label}", make, inputs, run, repad, real, loss)
@@ -160,7 +160,7 @@ def _backbone_case(name):
     def loss(model, inputs):
         outputs = ops.cast(run(model, inputs), "float32")
         target = np.linspace(-1, 1, WIDTH, dtype="float32")
-        return ops.sum(ops.square(outputs - target))
+        return ops.sum(ops.square(ops.subtract(outputs, target)))
 
     return Case(name, make, inputs, run, repad, real, loss)
 
