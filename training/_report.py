@@ -23,10 +23,8 @@ def versions():
 
 def summary(results):
     """The table that people look for first: str."""
-    rows = [("language of a name (60 locales)", "test accuracy")]
-    rows[0] = (
-        f"language of a name ({results['data']['locales']} locales)",
-    ) + ("test accuracy",)
+    locales = results["data"]["locales"]
+    rows = [(f"language of a name ({locales} locales)", "test accuracy")]
     baselines = results["baselines"]
     rows += [
         (baselines["majority"]["name"], _share(baselines["majority"])),
