@@ -6,6 +6,7 @@ in units of 1/1024 px, as in Pango."""
 
 from pixmodels.renderers._cairo_freetype import font_face
 from pixmodels.renderers._cairo_freetype import self_check
+from pixmodels.renderers._harfbuzz import ShapingFont
 from pixmodels.renderers._libraries import load
 from pixmodels.renderers.font_stack import hb_face
 
@@ -17,6 +18,7 @@ class SizedFont:
 
     Attributes:
         shaping: `uharfbuzz.Font`, scale = size.
+        harfbuzz: ShapingFont, the same for shaping into arrays.
         drawing: `cairo.ScaledFont`; hint style slight, grey antialiasing,
             hint metrics on.
         ascent, descent: int, units.
@@ -31,6 +33,7 @@ class SizedFont:
         face = hb_face(path, index)
         self.shaping = load("uharfbuzz").Font(face)
         self.shaping.scale = (size, size)
+        self.harfbuzz = ShapingFont(path, index, size)
         self.drawing = _scaled(font_face(path, index), size / UNITS)
         ascent, descent = self.drawing.extents()[:2]
         # Cairo returns 14.999999999999998 for 15.

@@ -7,6 +7,8 @@ patches, of which the last can hold the end patch only."""
 from dataclasses import dataclass
 from dataclasses import field
 
+import numpy as np
+
 from pixmodels.renderers import _bidi
 from pixmodels.renderers._clean import clean
 from pixmodels.renderers._font import UNITS
@@ -153,15 +155,8 @@ class Typesetter:
 
 def _overflow(line, count, room):
     """Index of the first character whose advance passes `room` pixels."""
-    widths = [0] * count
-    for index, advance in line.advances:
-        widths[index] += advance
-    pen = 0
-    for index, advance in enumerate(widths):
-        pen += advance
-        if pen > room * UNITS:
-            return index
-    return count
+    pens = np.cumsum(line.character_advances(count))
+    return int(np.searchsorted(pens, room * UNITS, side="right"))
 
 
 def _all_cut(part, texts):

@@ -54,13 +54,13 @@ def _draw_line(context, line, x, y):
     """Draws a line from (x, y), 1/1024 px; positions round halves up."""
     x += UNITS // 2
     y += UNITS // 2
-    for font, start, glyphs in line.runs:
-        if glyphs:
-            left = x + start
-            context.set_scaled_font(font.drawing)
+    for run in line.runs:
+        if len(run.glyphs):
+            left = x + run.x
+            context.set_scaled_font(run.font.drawing)
             context.show_glyphs(
                 [
                     (glyph, (left + dx) >> 10, (y - dy) >> 10)
-                    for glyph, dx, dy in glyphs
+                    for glyph, dx, dy in run.glyphs.tolist()
                 ]
             )

@@ -4,34 +4,78 @@ Here: bidi, runs, HarfBuzz, rounding of advances, tab stops, order of runs.
 Not here: where lines go and what fits (_layout.py), drawing (_raster.py).
 Recipe and constants: PIXEL's PangoCairo renderer under Pango 1.50."""
 
-import bisect
+import functools
+import itertools
+from typing import NamedTuple
+
+import numpy as np
 
 from pixmodels.renderers import _bidi
+from pixmodels.renderers import _harfbuzz
 from pixmodels.renderers._font import UNITS
 from pixmodels.renderers._font import SizedFont
 from pixmodels.renderers._itemise import itemise
-from pixmodels.renderers._libraries import load
 
 # HarfBuzz 15.0.0 applies calt to the spaces of Hangul runs (its change 6030),
 # HarfBuzz 6 under PIXEL's Pango did not. tests/renderers/test_shape.py fails
 # once this makes no difference.
-_FEATURES = {"Hang": {"calt": False}}
+_FEATURES = {"Hang": (_harfbuzz.Feature * 1)(_harfbuzz.Feature.off("calt"))}
 _TAB_SPACES = 8
+_script_tag = functools.cache(_harfbuzz.tag)
+
+
+class LineRun(NamedTuple):
+    """Glyphs of one font, drawn in one call; lengths in 1/1024 px.
+
+    Attributes:
+        font: SizedFont.
+        x: int, from the line's left edge.
+        glyphs: int32 (n, 3) from left to right: glyph id, x from the run's
+            start, y upwards.
+        clusters: int32 (n,), index in the line of the first character of
+            each glyph's cluster; rising, falling where `level` is odd.
+        advances: int32 (n,), whole pixels.
+        start, end: int, the characters of the run.
+        level: int, bidi embedding level.
+    """
+
+    font: SizedFont
+    x: int
+    glyphs: np.ndarray
+    clusters: np.ndarray
+    advances: np.ndarray
+    start: int
+    end: int
+    level: int
 
 
 class Line:
-    """Glyphs of one line, from its left edge; lengths in 1/1024 px.
+    """Glyphs of one line, from its left edge.
 
     Attributes:
         width: int, whole pixels.
-        runs: list of (SizedFont, x, glyphs) from left to right, glyphs a list
-            of (glyph id, x from the run's start, y upwards).
-        advances: list of (character index, advance), runs in logical order.
+        runs: list of LineRun from left to right.
         missing: list of (index, character) drawn as .notdef.
         mixed: bool, some run goes right to left.
     """
 
-    __slots__ = ("advances", "missing", "mixed", "runs", "width")
+    __slots__ = ("missing", "mixed", "runs", "width")
+
+    def character_advances(self, count):
+        """Advance of every character of the line, in 1/1024 px.
+
+        That of a cluster of several characters stands at its first.
+
+        Args:
+            count: int, characters of the line.
+
+        Returns:
+            int64 (count,).
+        """
+        result = np.zeros(count, np.int64)
+        for run in self.runs:
+            np.add.at(result, run.clusters, run.advances)
+        return result
 
 
 class Shaper:
@@ -44,17 +88,10 @@ class Shaper:
     """
 
     def __init__(self, stack, size, language):
-        harfbuzz = load("uharfbuzz")
         self._stack = stack
         self._size = size
-        self._language = language
         self._fonts = [None] * len(stack)
-        self._shape = harfbuzz.shape
-        self._buffer = harfbuzz.Buffer()
-        level = harfbuzz.BufferClusterLevel.MONOTONE_CHARACTERS
-        self._buffer.cluster_level = level
-        flags = harfbuzz.BufferFlags
-        self._buffer.flags = flags.BOT | flags.EOT
+        self._buffer = _harfbuzz.Buffer(language)
 
     def font(self, index):
         """The stack's font `index` at this size, opened when first needed."""
@@ -73,80 +110,86 @@ class Shaper:
         """
         runs = itemise(text, levels, self._stack)
         line = Line()
-        line.advances = []
         line.missing = []
+        line.mixed = False
+        line.runs = []
+        encoded = text.encode("utf-32-le")
         shaped = []
-        widths = []
         pen = 0
         for run in runs:
             if text[run.start] == "\t":
-                glyphs, width = [], self._tab(pen)
-                line.advances.append((run.start, width))
+                found = self._tab(run, pen)
             else:
-                glyphs, width = self._run(text, run, line)
-            shaped.append(glyphs)
-            widths.append(width)
-            pen += width
+                found = self._run(encoded, run)
+                if not found.glyphs[:, 0].all():
+                    line.missing += self._missing(text, run, found)
+            shaped.append(found)
+            pen += int(found.advances.sum())
         line.width = pen // UNITS
-        self._place(line, runs, shaped, widths)
+        if len(shaped) > 1 or levels is not None:
+            shaped = self._place(line, shaped)
+        line.runs = shaped
         return line
 
-    def _place(self, line, runs, shaped, widths):
+    def _place(self, line, runs):
         levels = [run.level for run in runs]
         line.mixed = any(level & 1 for level in levels)
-        line.runs = []
+        placed = []
         x = 0
         for index in _bidi.visual_order(levels):
-            font = self.font(runs[index].font)
-            line.runs.append((font, x, shaped[index]))
-            x += widths[index]
+            placed.append(runs[index]._replace(x=x))
+            x += int(runs[index].advances.sum())
+        return placed
 
-    def _tab(self, pen):
-        """Width of a tab that begins at `pen`: up to the next stop."""
+    def _tab(self, run, pen):
+        """A tab that begins at `pen`: draws nothing, up to the next stop."""
         stop = _TAB_SPACES * self.font(0).space
-        return stop - pen % stop if stop else 0
+        width = stop - pen % stop if stop else 0
+        return LineRun(
+            self.font(0),
+            0,
+            np.empty((0, 3), np.int32),
+            np.array([run.start], np.int32),
+            np.array([width], np.int32),
+            *run[:3],
+        )
 
-    def _run(self, text, run, line):
-        """Shapes one run: `(glyphs, width)`; adds to the line's lists."""
-        buffer = self._buffer
-        buffer.clear_contents()
-        buffer.add_str(text, run.start, run.end - run.start)
-        buffer.direction = "rtl" if run.level & 1 else "ltr"
-        buffer.script = run.script
-        buffer.language = self._language
+    def _run(self, encoded, run):
         font = self.font(run.font)
-        self._shape(font.shaping, buffer, _FEATURES.get(run.script))
-        glyphs = []
-        advances = []
-        missing = []
-        pen = 0
-        for info, position in zip(buffer.glyph_infos, buffer.glyph_positions):
-            x, y, advance, _ = position.position
-            if advance < 0:
-                advance = -advance
-                x += advance
-            advance = (advance + 512) >> 10 << 10
-            glyph = info.codepoint
-            glyphs.append((glyph, pen + x, y))
-            advances.append((info.cluster, advance))
-            if glyph == 0:
-                missing.append(info.cluster)
-            pen += advance
-        line.advances += advances
-        if missing:
-            starts = sorted({index for index, _ in advances} | {run.end})
-            line.missing += self._missing(text, run, missing, starts)
-        return glyphs, pen
+        infos, positions = self._buffer.shape(
+            font.harfbuzz,
+            encoded,
+            run.start,
+            run.end,
+            run.level,
+            _script_tag(run.script),
+            _FEATURES.get(run.script),
+        )
+        advances = positions[:, 0].copy()
+        glyphs = np.empty((len(infos), 3), np.int32)
+        glyphs[:, 0] = infos[:, 0]
+        glyphs[:, 1:] = positions[:, 2:4]
+        if advances.size and advances.min() < 0:
+            glyphs[:, 1] -= np.minimum(advances, 0)
+            np.abs(advances, out=advances)
+        advances += 512
+        advances &= -UNITS
+        glyphs[:, 1] += np.cumsum(advances) - advances
+        clusters = infos[:, 2].copy()
+        return LineRun(font, 0, glyphs, clusters, advances, *run[:3])
 
-    def _missing(self, text, run, clusters, starts):
+    def _missing(self, text, run, found):
         """The characters behind .notdef glyphs, as (index, character)."""
-        found = []
-        for index in sorted(set(clusters)):
-            end = starts[bisect.bisect_right(starts, index)]
+        starts = np.append(np.unique(found.clusters), run.end).tolist()
+        lost = set(found.clusters[found.glyphs[:, 0] == 0].tolist())
+        characters = []
+        for index, end in itertools.pairwise(starts):
+            if index not in lost:
+                continue
             lacking = [
                 (place, text[place])
                 for place in range(index, end)
                 if not self._stack.covers(run.font, text[place])
             ]
-            found += lacking or [(index, text[index])]
-        return found
+            characters += lacking or [(index, text[index])]
+        return characters

@@ -1,8 +1,10 @@
 """Shaping details that parity hangs on."""
 
+import numpy as np
 import pytest
 import uharfbuzz
 
+from pixmodels.renderers import _harfbuzz
 from pixmodels.renderers import _shape
 from pixmodels.renderers._font import round_to_pixel
 
@@ -17,8 +19,34 @@ def test_rounding_is_half_up(length, rounded):
 
 def test_advances_are_whole_pixels(latin):
     line = latin._shaper.line("AVATAR office, fjord")
-    assert all(advance % 1024 == 0 for _, advance in line.advances)
-    assert sum(advance for _, advance in line.advances) == line.width * 1024
+    advances = line.character_advances(20)
+    assert np.all(advances % 1024 == 0)
+    assert advances.sum() == line.width * 1024
+
+
+def test_arrays_are_what_uharfbuzz_returns(latin):
+    """The ctypes binding beside uharfbuzz's own objects."""
+    text = "AVATAR office, fjord e\u0323\u0301"
+    font = latin._shaper.font(0)
+    buffer = uharfbuzz.Buffer()
+    buffer.cluster_level = uharfbuzz.BufferClusterLevel.MONOTONE_CHARACTERS
+    buffer.add_str(text, 7, 17)
+    buffer.direction, buffer.script, buffer.language = "ltr", "Latn", "c"
+    uharfbuzz.shape(font.shaping, buffer)
+    infos, positions = _harfbuzz.Buffer("c").shape(
+        font.harfbuzz,
+        text.encode("utf-32-le"),
+        7,
+        24,
+        0,
+        _harfbuzz.tag("Latn"),
+    )
+    assert infos[:, [0, 2]].tolist() == [
+        [info.codepoint, info.cluster] for info in buffer.glyph_infos
+    ]
+    assert positions[:, [2, 3, 0, 1]].tolist() == [
+        list(position.position) for position in buffer.glyph_positions
+    ]
 
 
 def test_tab_stops_are_eight_spaces(latin):
