@@ -11,7 +11,7 @@ import numpy as np
 
 from pixmodels.renderers._libraries import load
 
-UNSAFE_TO_BREAK = 1  # HB_GLYPH_FLAG_UNSAFE_TO_BREAK
+UNSAFE_TO_BREAK = 1  # HB_GLYPH_FLAG_UNSAFE_TO_BREAK, in masks.
 _FLAGS = 3  # HB_BUFFER_FLAG_BOT | HB_BUFFER_FLAG_EOT
 _MONOTONE_CHARACTERS = 1
 _DIRECTIONS = (4, 5)  # HB_DIRECTION_LTR, HB_DIRECTION_RTL
@@ -22,19 +22,31 @@ _FIELDS = 5
 _PTR = ctypes.c_void_p
 _INT = ctypes.c_int
 _UINT = ctypes.c_uint
+_TAG = ctypes.c_uint32
 _SIGNATURES = {
     "hb_blob_create_from_file_or_fail": (_PTR, [ctypes.c_char_p]),
     "hb_blob_destroy": (None, [_PTR]),
     "hb_face_create": (_PTR, [_PTR, _UINT]),
     "hb_font_create": (_PTR, [_PTR]),
     "hb_font_set_scale": (None, [_PTR, _INT, _INT]),
+    "hb_font_get_face": (_PTR, [_PTR]),
+    "hb_aat_layout_has_substitution": (_INT, [_PTR]),
+    "hb_aat_layout_has_positioning": (_INT, [_PTR]),
+    "hb_ot_layout_table_get_lookup_count": (_UINT, [_PTR, _TAG]),
+    "hb_ot_layout_lookup_collect_glyphs": (
+        None,
+        [_PTR, _TAG, _UINT, _PTR, _PTR, _PTR, _PTR],
+    ),
+    "hb_set_create": (_PTR, []),
+    "hb_set_has": (_INT, [_PTR, ctypes.c_uint32]),
+    "hb_set_destroy": (None, [_PTR]),
     "hb_buffer_create": (_PTR, []),
     "hb_buffer_set_flags": (None, [_PTR, _UINT]),
     "hb_buffer_set_cluster_level": (None, [_PTR, _UINT]),
     "hb_buffer_clear_contents": (None, [_PTR]),
     "hb_buffer_add_utf32": (None, [_PTR, _PTR, _INT, _UINT, _INT]),
     "hb_buffer_set_direction": (None, [_PTR, _UINT]),
-    "hb_buffer_set_script": (None, [_PTR, ctypes.c_uint32]),
+    "hb_buffer_set_script": (None, [_PTR, _TAG]),
     "hb_buffer_set_language": (None, [_PTR, _PTR]),
     "hb_language_from_string": (_PTR, [ctypes.c_char_p, _INT]),
     "hb_shape": (None, [_PTR, _PTR, _PTR, _UINT]),
@@ -105,6 +117,32 @@ class ShapingFont:
         hb.hb_blob_destroy(blob)
         self.pointer = hb.hb_font_create(face)
         hb.hb_font_set_scale(self.pointer, size, size)
+
+    def has_rules_for(self, glyph):
+        """Whether a layout rule names a glyph, or rules cannot be asked.
+
+        Args:
+            glyph: int, glyph id.
+
+        Returns:
+            bool; always True with Apple's tables, which have no such sets.
+        """
+        hb = library()
+        face = hb.hb_font_get_face(self.pointer)
+        if hb.hb_aat_layout_has_substitution(face):
+            return True
+        if hb.hb_aat_layout_has_positioning(face):
+            return True
+        named = hb.hb_set_create()
+        for table in (tag("GSUB"), tag("GPOS")):
+            count = hb.hb_ot_layout_table_get_lookup_count(face, table)
+            for lookup in range(count):
+                hb.hb_ot_layout_lookup_collect_glyphs(
+                    face, table, lookup, named, named, named, None
+                )
+        found = bool(hb.hb_set_has(named, glyph))
+        hb.hb_set_destroy(named)
+        return found
 
 
 class Buffer:

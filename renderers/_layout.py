@@ -16,7 +16,7 @@ from pixmodels.renderers._shape import Line
 from pixmodels.renderers._unicode import grapheme_start
 from pixmodels.renderers.rendered_batch import Cut
 
-_MARGIN = 2  # Pixels before the first text and after each.
+MARGIN = 2  # Pixels before the first text and after each.
 
 # Characters a patch that are looked at: ten times what letters can fill, so
 # that a million marks or controls without width take bounded time.
@@ -27,10 +27,13 @@ _DENSITY = 64
 class Layout:
     """One row: lines with their x, black patches, report of losses.
 
+    `strips` are drawn already: x and the pixels column by column.
+
     `num_patches` is the index of the end patch, the last of `sep_patches`.
     """
 
     lines: list[tuple[int, Line]] = field(default_factory=list)
+    strips: tuple[tuple[int, bytes], ...] = ()
     sep_patches: tuple[int, ...] = ()
     num_patches: int = 0
     word_starts: tuple[int, ...] | None = None
@@ -69,17 +72,17 @@ class Typesetter:
 
     def _text(self, text):
         layout = Layout()
-        end = self._add(layout, 0, text, _MARGIN)
-        layout.sep_patches = (self._next(end + _MARGIN),)
+        end = self._add(layout, 0, text, MARGIN)
+        layout.sep_patches = (self._next(end + MARGIN),)
         return layout
 
     def _pair(self, pair):
         layout = Layout()
-        end = self._add(layout, 0, pair[0], _MARGIN)
-        first = self._next(end + _MARGIN)
-        end = (first + 1) * self._patch + _MARGIN
+        end = self._add(layout, 0, pair[0], MARGIN)
+        first = self._next(end + MARGIN)
+        end = (first + 1) * self._patch + MARGIN
         end = self._add(layout, 1, pair[1], end)
-        layout.sep_patches = (first, self._next(end + _MARGIN))
+        layout.sep_patches = (first, self._next(end + MARGIN))
         return layout
 
     def _words(self, words):
@@ -89,13 +92,13 @@ class Typesetter:
             return layout
         layout = Layout()
         starts = [0]
-        x = _MARGIN
+        x = MARGIN
         last = len(words) - 1
         for index, word in enumerate(words):
             if x >= self._limit:
                 layout.cuts += _all_cut(index, words[index:])
                 break
-            after, extra = (" ", 0) if index < last else ("", _MARGIN)
+            after, extra = (" ", 0) if index < last else ("", MARGIN)
             end = self._add(layout, index, word, x, after)
             starts.append(self._next(end + extra))
             x = starts[-1] * self._patch

@@ -6,6 +6,8 @@ other, glyphs of one run are added, as Cairo does."""
 
 import numpy as np
 
+from pixmodels.renderers._cairo_glyphs import place
+from pixmodels.renderers._cairo_glyphs import show_glyphs
 from pixmodels.renderers._font import UNITS
 from pixmodels.renderers._libraries import load
 
@@ -25,23 +27,32 @@ def draw(layouts, baseline, patch_size, num_patches):
         uint8 (B, P, N * P); 0 black, 255 white.
     """
     cairo = load("cairo")
-    width = num_patches * patch_size
-    stride = cairo.ImageSurface.format_stride_for_width(cairo.FORMAT_A8, width)
-    pixels = np.zeros((len(layouts), patch_size, stride), np.uint8)
+    shape = (len(layouts), patch_size, num_patches * patch_size)
+    pixels = np.full(shape, 255, np.uint8)
+    # Drawing needs rows of whole words, and no more width than there is ink.
+    stride = cairo.ImageSurface.format_stride_for_width(
+        cairo.FORMAT_A8, shape[2]
+    )
+    canvas = np.zeros((patch_size, stride), np.uint8)
     for row, layout in zip(pixels, layouts):
-        surface = cairo.ImageSurface.create_for_data(
-            row.reshape(-1), cairo.FORMAT_A8, width, patch_size, stride
-        )
-        context = cairo.Context(surface)
-        for x, line in layout.lines:
-            _draw_line(context, line, x * UNITS, baseline)
-        surface.finish()
-    pixels = np.invert(pixels, out=pixels)[:, :, :width]
-    for row, layout in zip(pixels, layouts):
+        end = layout.num_patches * patch_size
+        for x, columns in layout.strips:
+            strip = np.frombuffer(columns, np.uint8).reshape(-1, patch_size)
+            row[:, x : x + len(strip)] = strip.T
+        if layout.lines:
+            surface = cairo.ImageSurface.create_for_data(
+                canvas.reshape(-1), cairo.FORMAT_A8, end, patch_size, stride
+            )
+            context = cairo.Context(surface)
+            for x, line in layout.lines:
+                _draw_line(context, line, x * UNITS, baseline)
+            surface.finish()
+            ink = canvas[:, :end]
+            np.invert(ink, out=row[:, :end])
+            ink.fill(0)
         for patch in layout.sep_patches:
             row[:, patch * patch_size : (patch + 1) * patch_size] = 0
-        row[:, (layout.num_patches + 1) * patch_size :] = 255
-    return np.ascontiguousarray(pixels)
+    return pixels
 
 
 def baseline(font, patch_size):
@@ -51,16 +62,8 @@ def baseline(font, patch_size):
 
 
 def _draw_line(context, line, x, y):
-    """Draws a line from (x, y), 1/1024 px; positions round halves up."""
-    x += UNITS // 2
-    y += UNITS // 2
+    """Draws a line from (x, y), 1/1024 px."""
     for run in line.runs:
         if len(run.glyphs):
-            left = x + run.x
             context.set_scaled_font(run.font.drawing)
-            context.show_glyphs(
-                [
-                    (glyph, (left + dx) >> 10, (y - dy) >> 10)
-                    for glyph, dx, dy in run.glyphs.tolist()
-                ]
-            )
+            show_glyphs(context, place(run.glyphs, x + run.x, y))

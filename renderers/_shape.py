@@ -78,6 +78,28 @@ class Line:
         return result
 
 
+def to_pixels(infos, positions):
+    """Rounds advances to whole pixels, as Pango does; offsets stay.
+
+    Args:
+        infos, positions: of `_harfbuzz.Buffer.shape`.
+
+    Returns:
+        `(glyphs, advances)` as in `LineRun`.
+    """
+    advances = positions[:, 0].copy()
+    glyphs = np.empty((len(infos), 3), np.int32)
+    glyphs[:, 0] = infos[:, 0]
+    glyphs[:, 1:] = positions[:, 2:4]
+    if advances.size and advances.min() < 0:
+        glyphs[:, 1] -= np.minimum(advances, 0)
+        np.abs(advances, out=advances)
+    advances += UNITS // 2
+    advances &= -UNITS
+    glyphs[:, 1] += np.cumsum(advances) - advances
+    return glyphs, advances
+
+
 class Shaper:
     """Shapes lines with one stack, size and language. Not thread safe.
 
@@ -89,7 +111,7 @@ class Shaper:
 
     def __init__(self, stack, size, language):
         self._stack = stack
-        self._size = size
+        self.size = size
         self._fonts = [None] * len(stack)
         self._buffer = _harfbuzz.Buffer(language)
 
@@ -97,9 +119,14 @@ class Shaper:
         """The stack's font `index` at this size, opened when first needed."""
         font = self._fonts[index]
         if font is None:
-            font = SizedFont(*self._stack.entry(index), self._size)
+            font = SizedFont(*self._stack.entry(index), self.size)
             self._fonts[index] = font
         return font
+
+    @staticmethod
+    def features(script):
+        """Features other than the defaults for an ISO script, or None."""
+        return _FEATURES.get(script)
 
     def line(self, text, levels=None):
         """Shapes a whole line.
@@ -163,18 +190,9 @@ class Shaper:
             run.end,
             run.level,
             _script_tag(run.script),
-            _FEATURES.get(run.script),
+            self.features(run.script),
         )
-        advances = positions[:, 0].copy()
-        glyphs = np.empty((len(infos), 3), np.int32)
-        glyphs[:, 0] = infos[:, 0]
-        glyphs[:, 1:] = positions[:, 2:4]
-        if advances.size and advances.min() < 0:
-            glyphs[:, 1] -= np.minimum(advances, 0)
-            np.abs(advances, out=advances)
-        advances += 512
-        advances &= -UNITS
-        glyphs[:, 1] += np.cumsum(advances) - advances
+        glyphs, advances = to_pixels(infos, positions)
         clusters = infos[:, 2].copy()
         return LineRun(font, 0, glyphs, clusters, advances, *run[:3])
 

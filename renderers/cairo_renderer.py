@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 
+from pixmodels.renderers._cells import Joiner
 from pixmodels.renderers._clean import check_texts
 from pixmodels.renderers._font import UNITS
 from pixmodels.renderers._font import check
@@ -124,6 +125,13 @@ class CairoRenderer:
         self._shaper = Shaper(self.font_stack, size, language or "c")
         check(*self.font_stack.entry(0))
         self._baseline = baseline(self._shaper.font(0), self.patch_size)
+        self._joiner = Joiner(
+            self._shaper,
+            self.font_stack,
+            language or "c",
+            self._baseline,
+            self.patch_size,
+        )
         self._lock = threading.RLock()
         self._frozen = True
 
@@ -173,7 +181,15 @@ class CairoRenderer:
         texts = check_texts(texts)
         with self._lock:
             setter = Typesetter(self._shaper, self.patch_size, limit)
-            return [setter.lay_out(text) for text in texts]
+            joined = self._joiner.lay_out(texts, limit)
+            return [
+                layout or setter.lay_out(text)
+                for text, layout in zip(texts, joined)
+            ]
+
+    def cache_info(self):
+        """`CacheInfo(hits, misses, maxsize, currsize)` of drawn words."""
+        return self._joiner.info()
 
     def get_config(self):
         """JSON-able dict; fonts by path, face and SHA-256."""

@@ -1,0 +1,184 @@
+"""Lines joined from drawn words beside the full path, which draws them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from pixmodels.renderers import CairoRenderer
+from pixmodels.renderers._cell_store import CellStore
+from pixmodels.renderers._layout import Typesetter
+from pixmodels.renderers._raster import draw
+from pixmodels.renderers.samples import SAMPLES
+
+# Words whose ink leaves their advance on the left or right, words that are
+# shaped (ligatures, kerning, marks), neutral ones, and what is not joined.
+WORDS = """
+    just June Jj fjord of if office AV. To, VAT fi ffl Tö Ǻ nghĩ vĩ e\u0301 ạ̈
+    1,234 – “so” (a) [b] — 7 € привет, мир! ёж Ї Щука д\u0438\u0306 αβγ ϋ ώς́
+    日本 مرحبا नमस्ते \u0301x a\u00a0b W\u200dV ſs
+""".split()
+TEXTS = st.lists(st.sampled_from([*WORDS, ""]), max_size=13)
+
+
+def both(renderer, texts, limit=37):
+    """[(joined, full)] pixels and reports of the texts that are joined."""
+    joined = renderer._joiner.lay_out(texts, limit)
+    setter = Typesetter(renderer._shaper, renderer.patch_size, limit)
+    pairs = [(a, setter.lay_out(text)) for text, a in zip(texts, joined) if a]
+    size = renderer._baseline, renderer.patch_size, limit
+    return len(pairs), [
+        (
+            draw([layout for layout, _ in pairs], *size),
+            [report(layout) for layout, _ in pairs],
+        ),
+        (
+            draw([layout for _, layout in pairs], *size),
+            [report(layout) for _, layout in pairs],
+        ),
+    ]
+
+
+def report(layout):
+    return (
+        layout.num_patches,
+        layout.sep_patches,
+        layout.word_starts,
+        layout.cuts,
+        layout.missing,
+    )
+
+
+def assert_same(renderer, texts):
+    count, (joined, full) = both(renderer, texts)
+    assert joined[1] == full[1]
+    np.testing.assert_array_equal(joined[0], full[0])
+    return count
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS, TEXTS)
+def test_joined_is_what_the_full_path_draws(latin, first, second):
+    texts = [" ".join(first), (" ".join(first), " ".join(second)), second]
+    assert_same(latin, texts)
+
+
+@settings(max_examples=50, deadline=None)
+@given(TEXTS)
+def test_default_stack_joins_the_same(renderer, words):
+    assert_same(renderer, [" ".join(words), words])
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "font_size", "dpi"),
+    [(16, 8.0, 120), (13, 7, 97), (31, 11, 131), (7, 3, 89), (11, 23, 101)],
+)
+def test_other_sizes(patch_size, font_size, dpi):
+    try:
+        renderer = CairoRenderer(
+            ["NotoSans-Regular.ttf"],
+            patch_size=patch_size,
+            font_size=font_size,
+            dpi=dpi,
+        )
+    except FileNotFoundError as error:
+        pytest.skip(str(error)[:200])
+    texts = [
+        word if number % 2 else [word, "J", "of", word]
+        for number, word in enumerate(WORDS)
+    ]
+    assert assert_same(renderer, texts) > 9
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.code)
+def test_samples(renderer, sample):
+    assert_same(renderer, [sample.text, sample.text.split()])
+
+
+def test_plain_latin_and_cyrillic_are_joined(latin):
+    texts = [
+        "Just of June, 1902.",
+        ["J", "of", "7"],
+        ("Why?", "Ї"),
+        "ё 1",
+        "1 2",
+    ]
+    assert assert_same(latin, texts) == len(texts)
+
+
+def test_scripts_side_by_side_are_not_joined(latin):
+    assert latin._joiner.lay_out(["мир peace", "日本", ""], 37)[:2] == (
+        [None, None]
+    )
+
+
+def test_overlong_takes_the_full_path(latin):
+    texts = ["just so " * 19, ["just"] * 37, ("a", "b " * 99), ["W" * 31] * 7]
+    assert latin._joiner.lay_out(texts, 23) == [None] * 4
+    assert all(latin(texts, num_patches=23).truncated)
+
+
+def test_cache_counts(make_renderer):
+    make_renderer("NotoSans-Regular.ttf")
+    renderer = CairoRenderer(["NotoSans-Regular.ttf"])
+    assert renderer.cache_info()[:2] == (0, 0)
+    renderer(["one two one"])
+    assert renderer.cache_info()[:2] == (1, 2)
+    renderer(["two one", ["two"]])
+    info = renderer.cache_info()
+    assert (info.hits, info.misses, info.currsize) == (4, 2, 2)
+
+
+def test_cache_is_bounded(latin):
+    store = CellStore(
+        latin._shaper, latin.font_stack, "c", latin._baseline, 16, maxsize=5
+    )
+    words = ["a", "b", "c", "d", "e", "f"]
+    store.classify(words)
+    store.draw({"Latn": words})
+    assert len(store.cells["Latn"]) == 7  # With the empty word.
+    assert store.trim()
+    assert store.cells == store.scripts == {}
+    assert not store.trim()
+
+
+def test_fonts_with_rules_for_the_space_are_not_joined(make_renderer):
+    """Noto Sans Devanagari has a rule with the space in front."""
+    assert not make_renderer(
+        "NotoSansDevanagari-Regular.ttf"
+    )._joiner._store.usable
+    assert make_renderer("NotoSans-Regular.ttf")._joiner._store.usable
+
+
+def test_no_rules_is_what_the_tables_say(latin):
+    """The space of Noto Sans by fontTools' reading of the same file."""
+    from fontTools.ttLib import TTFont
+
+    font = TTFont(latin.font_stack.entry(0)[0])
+    space = font.getBestCmap()[ord(" ")]
+    named = set()
+    for table in ("GSUB", "GPOS"):
+        for lookup in font[table].table.LookupList.Lookup:
+            for part in lookup.SubTable:
+                part = getattr(part, "ExtSubTable", part)
+                for name, value in vars(part).items():
+                    if "Coverage" in name:
+                        tables = value if isinstance(value, list) else [value]
+                        for found in tables:
+                            named.update(found.glyphs)
+                    if "ClassDef" in name:
+                        named.update(value.classDefs)
+    assert "A" in named
+    assert space not in named
+
+
+def test_a_clean_pickle_draws_the_same(latin):
+    import pickle
+
+    latin(["just so"])
+    other = pickle.loads(pickle.dumps(latin))
+    assert other.cache_info().currsize == 0
+    np.testing.assert_array_equal(
+        other(["just so"]).pixels, latin(["just so"]).pixels
+    )
