@@ -3,6 +3,7 @@
 Here: which words may be kept, drawing many in one call, the bound on memory.
 Not here: joining lines from them (_cells.py)."""
 
+import string
 import unicodedata
 from typing import NamedTuple
 
@@ -13,14 +14,16 @@ from pixmodels.renderers import _harfbuzz
 from pixmodels.renderers._cairo_glyphs import place
 from pixmodels.renderers._cairo_glyphs import show_glyphs
 from pixmodels.renderers._font import UNITS
+from pixmodels.renderers._font import round_to_pixel
 from pixmodels.renderers._itemise import itemise
 from pixmodels.renderers._libraries import load
 from pixmodels.renderers._shape import to_pixels
 
 NEUTRAL = "Zyyy"
-_CHUNK = 2048  # Characters shaped and drawn in one call.
+_CHUNK = 1024  # Characters shaped and drawn in one call.
 _LONGEST = 48  # Characters of a word that is kept.
-_GAP = 4  # Blank pixels that are checked on both sides of a drawn word.
+_ROOM = 5  # Pixels beside each cell that must stay blank.
+_UNKNOWN = 1  # Where the reach of a glyph to the left was not asked yet.
 _WIDEST = 1 << 13  # Pixels of text drawn in one call, about.
 _LIMIT = 32767  # Pixels of a surface of Cairo.
 
@@ -82,15 +85,19 @@ class CellStore:
         font = shaper.font(0)
         self.space = font.space // UNITS
         self.left = (self.space + 1) // 2
-        glyph = font.shaping.get_nominal_glyph(ord(" "))
+        self._glyph = font.shaping.get_nominal_glyph(ord(" "))
         self.usable = (
             self.space > 0
-            and glyph is not None
-            and not font.harfbuzz.has_rules_for(glyph)
+            and self._glyph is not None
+            and not font.harfbuzz.has_rules_for(self._glyph)
         )
+        # Between words that are drawn on one line, each with its cell.
+        self._spaces = 1 + -(-2 * _ROOM // max(self.space, 1))
+        self._ascii = stack.first_covers(string.printable[:-5])
         self.scripts = {}
         self.cells = {}
-        self._reaches = {}
+        count = font.shaping.face.glyph_count
+        self._reaches = np.full((count, 2), _UNKNOWN, np.int32)
         self._hits = self._misses = self._size = 0
 
     def info(self):
@@ -113,6 +120,11 @@ class CellStore:
                 self.scripts[word] = self._script(word)
 
     def _script(self, word):
+        if self._ascii and word.isascii() and len(word) <= _LONGEST:
+            if word.upper() != word.lower():
+                return (
+                    "Latn" if word.isprintable() and " " not in word else None
+                )
         if not word:
             return NEUTRAL
         joinable = (
@@ -136,7 +148,7 @@ class CellStore:
         """
         for script, words in wanted.items():
             table = self.cells.setdefault(script, {"": self._blank()})
-            new = [word for word in dict.fromkeys(words) if word not in table]
+            new = sorted(set(words).difference(table))
             self._hits += len(words) - len(new)
             self._misses += len(new)
             self._size += len(new)
@@ -154,16 +166,20 @@ class CellStore:
                 yield chunk
                 chunk, count = [], 0
             chunk.append(word)
-            count += len(word) + 1
+            count += len(word) + self._spaces
         if chunk:
             yield chunk
 
     def _draw_chunk(self, script, words, table):
-        """Shapes words between spaces, draws the good ones, fills `table`."""
-        text = f" {' '.join(words)} "
-        lengths = np.fromiter(map(len, words), np.int64, len(words))
-        ends = np.cumsum(lengths + 1)
-        starts = ends - lengths
+        """Shapes and draws words on one line, cuts it into cells."""
+        gap = " " * self._spaces
+        text = f"{gap}{gap.join(words)}{gap}"
+        # Characters: the first of each word, and the one after its last.
+        bounds = np.empty((2, len(words)), np.int64)
+        bounds[1] = np.fromiter(map(len, words), np.int64, len(words))
+        np.cumsum(bounds[1] + self._spaces, out=bounds[0])
+        bounds[0] -= bounds[1]
+        bounds[1] += bounds[0]
         infos, positions = self._buffer.shape(
             self._shaper.font(0).harfbuzz,
             text.encode("utf-32-le"),
@@ -174,83 +190,82 @@ class CellStore:
             self._shaper.features(script),
         )
         glyphs, advances = to_pixels(infos, positions)
-        first = np.searchsorted(infos[:, 2], starts)
-        after = np.searchsorted(infos[:, 2], ends)
-        unsafe = (infos[:, 1] & _harfbuzz.UNSAFE_TO_BREAK) != 0
-        good = (infos[first, 2] == starts) & (infos[after, 2] == ends)
-        good &= ~unsafe[first] & ~unsafe[after]
-        good &= advances[after] == self.space * UNITS
-        pens = np.cumsum(advances) - advances
-        counts = np.where(good, after - first, 0)
-        owner = np.repeat(np.arange(len(words)), counts)
-        chosen = glyphs[
-            np.arange(len(owner))
-            - np.repeat(np.cumsum(counts) - counts - first, counts)
-        ]
-        chosen[:, 1] -= pens[first][owner]
-        widths = (pens[after] - pens[first]) // UNITS
-        good &= self._inside(chosen, owner, widths)
-        kept = good[owner]
-        self._paint(table, words, good, chosen[kept], owner[kept], widths)
+        clusters = infos[:, 2]
+        places = np.searchsorted(clusters, bounds)
+        good = clusters[places] == bounds
+        good &= (infos[places, 1] & _harfbuzz.UNSAFE_TO_BREAK) == 0
+        pens = (np.cumsum(advances) - advances)[places] // UNITS
+        cells = pens + [[-self.left], [self.space - self.left]]
+        good[0] &= good[1]
+        good[0] &= self._apart(glyphs, positions[:, 2], clusters, bounds, cells)
+        columns, blank = self._paint(glyphs, cells, pens[1, -1])
+        good[0] &= blank
+        height = self._height
+        for word, start, end, keep in zip(
+            words, *(cells * height).tolist(), good[0].tolist()
+        ):
+            table[word] = columns[start:end] if keep else None
 
-    def _inside(self, glyphs, owner, widths):
-        """Whether no glyph of a word can reach another word's cell."""
-        reach = np.array([self._reach(glyph) for glyph in glyphs[:, 0]])
-        good = np.ones(len(widths), bool)
-        if len(glyphs):
-            x = glyphs[:, 1] // UNITS
-            out = x + reach[:, 0] < -self.left - _GAP
-            out |= (
-                x + reach[:, 1]
-                > (widths + self.space - self.left + _GAP)[owner]
-            )
-            good[owner[out]] = False
-        return good
+    def _apart(self, glyphs, offsets, clusters, bounds, cells):
+        """Whether ink stays nearer to its word than to the words beside it."""
+        ids = glyphs[:, 0]
+        reaches = self._reaches[ids]
+        unknown = reaches[:, 0] == _UNKNOWN
+        if unknown.any():
+            for glyph in np.unique(ids[unknown]):
+                self._reaches[glyph] = self._reach(int(glyph))
+            reaches = self._reaches[ids]
+        if reaches.min() >= -_ROOM and reaches.max() <= _ROOM:
+            if not offsets.any():
+                return True
+        # Ink against the cell of the glyph's own word; spaces have none.
+        owner = np.searchsorted(bounds[0], clusters, side="right") - 1
+        x = glyphs[:, 1] // UNITS
+        wide = np.array([self._advance(int(glyph)) for glyph in ids])
+        out = x + reaches[:, 0] < cells[0, owner] - _ROOM
+        out |= x + wide + reaches[:, 1] > cells[1, owner] + _ROOM
+        apart = np.ones(len(cells[0]), bool)
+        apart[owner[out & (reaches != 0).any(axis=1) & (owner >= 0)]] = False
+        return apart
+
+    def _advance(self, glyph):
+        font = self._shaper.font(0).shaping
+        return round_to_pixel(font.get_glyph_h_advance(glyph)) // UNITS
 
     def _reach(self, glyph):
-        """Pixels (left, right) of a glyph's ink at the most, from its pen."""
-        found = self._reaches.get(glyph)
-        if found is None:
-            shaping = self._shaper.font(0).shaping
-            extents = shaping.get_glyph_extents(int(glyph))
-            if extents is None:
-                found = (-_WIDEST, _WIDEST)
-            else:
-                left = extents.x_bearing // UNITS - 1
-                right = -((extents.x_bearing + extents.width) // -UNITS) + 2
-                found = (left, right)
-            self._reaches[glyph] = found
-        return found
+        """Pixels of ink at the most, left of the pen and right of the
+        advance; (0, 0) for no ink."""
+        extents = self._shaper.font(0).shaping.get_glyph_extents(glyph)
+        if extents is None:
+            return -_WIDEST, _WIDEST
+        if extents.width == 0:
+            return 0, 0
+        right = -((extents.x_bearing + extents.width) // -UNITS) + 1
+        left = extents.x_bearing // UNITS - 1
+        return min(left, 0), max(right - self._advance(glyph), 0)
 
-    def _paint(self, table, words, good, glyphs, owner, widths):
-        """Draws words side by side and cuts the strip into cells."""
-        sizes = widths + self.space
-        places = np.cumsum(sizes + 2 * _GAP) - sizes - _GAP
-        total = int(places[-1] + sizes[-1]) + _GAP
-        table.update(dict.fromkeys(words))
-        if total > _LIMIT:
-            return
+    def _paint(self, glyphs, cells, end):
+        """`(columns, blank)`: bytes; whether no ink is beside each cell."""
+        width = int(end) + self._spaces * self.space
+        if width > _LIMIT:
+            return b"", False
         cairo = load("cairo")
         stride = cairo.ImageSurface.format_stride_for_width(
-            cairo.FORMAT_A8, total
+            cairo.FORMAT_A8, width
         )
         canvas = np.zeros((self._height, stride), np.uint8)
         surface = cairo.ImageSurface.create_for_data(
-            canvas.reshape(-1), cairo.FORMAT_A8, total, self._height, stride
+            canvas.reshape(-1), cairo.FORMAT_A8, width, self._height, stride
         )
         context = cairo.Context(surface)
         context.set_scaled_font(self._shaper.font(0).drawing)
-        origins = (places + self.left)[owner] * UNITS
-        show_glyphs(context, place(glyphs, origins, self._baseline))
+        # On a blank canvas the same as the default, and less work for Cairo.
+        context.set_operator(cairo.OPERATOR_ADD)
+        inked = glyphs[glyphs[:, 0] != self._glyph]
+        show_glyphs(context, place(inked, 0, self._baseline))
         surface.finish()
-        ink = np.append(0, np.cumsum(canvas.any(axis=0)))
-        ends = places + sizes
-        good = good & (ink[places] == ink[places - _GAP])
-        good &= ink[ends] == ink[ends + _GAP]
-        data = np.invert(canvas.T).tobytes()
-        height = self._height
-        for word, start, end, keep in zip(
-            words, places.tolist(), ends.tolist(), good.tolist()
-        ):
-            if keep:
-                table[word] = data[start * height : end * height]
+        ink = np.zeros(stride + 1, np.int64)
+        np.cumsum(canvas.any(axis=0), out=ink[1:])
+        blank = ink[cells[0]] == ink[cells[0] - _ROOM]
+        blank &= ink[cells[1]] == ink[cells[1] + _ROOM]
+        return np.invert(canvas.T).tobytes(), blank

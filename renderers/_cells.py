@@ -5,7 +5,6 @@ path draws. Not here: drawing words (_cell_store.py), the full path (_shape.py,
 _layout.py, _raster.py), which takes every other text."""
 
 from itertools import accumulate
-from itertools import repeat
 
 from pixmodels.renderers._cell_store import NEUTRAL
 from pixmodels.renderers._cell_store import CellStore
@@ -13,7 +12,6 @@ from pixmodels.renderers._layout import MARGIN
 from pixmodels.renderers._layout import Layout
 
 _MOST = 1 << 14  # Characters of a text that is looked at.
-_UNKNOWN = "?"
 _WHITE = b"\xff"
 # Where a word stands in a list.
 _FIRST, _MIDDLE, _LAST, _ONLY = range(4)
@@ -101,11 +99,12 @@ class Joiner:
         return None if scripts or script is None else (script, words)
 
     def _scripts(self, words):
-        scripts = list(map(self._store.scripts.get, words, repeat(_UNKNOWN)))
-        if _UNKNOWN in scripts:
+        known = self._store.scripts
+        try:
+            return list(map(known.__getitem__, words))
+        except KeyError:
             self._store.classify(words)
-            scripts = list(map(self._store.scripts.get, words))
-        return scripts
+            return list(map(known.__getitem__, words))
 
     def _join(self, text, plan, last):
         if isinstance(text, str):
@@ -161,7 +160,9 @@ class Joiner:
             parts[0] = self._unit(words[0], _FIRST)
             parts[-1] = self._unit(words[-1], _LAST)
         if None in parts:  # Not drawn yet, or without a cell.
-            parts[1:-1] = [self._unit(word, _MIDDLE) for word in words[1:-1]]
+            for index in range(1, len(parts) - 1):
+                if parts[index] is None:
+                    parts[index] = self._unit(words[index], _MIDDLE)
             if None in parts:
                 return None
         size = self._patch * self._column

@@ -10,6 +10,7 @@ from pixmodels.renderers._cairo_glyphs import place
 from pixmodels.renderers._cairo_glyphs import show_glyphs
 from pixmodels.renderers._font import UNITS
 from pixmodels.renderers._libraries import load
+from pixmodels.renderers._memory import white
 
 _RAISE = 2 * UNITS  # PIXEL draws 2 px above the centre.
 
@@ -28,7 +29,7 @@ def draw(layouts, baseline, patch_size, num_patches):
     """
     cairo = load("cairo")
     shape = (len(layouts), patch_size, num_patches * patch_size)
-    pixels = np.full(shape, 255, np.uint8)
+    pixels = white(shape)
     # Drawing needs rows of whole words, and no more width than there is ink.
     stride = cairo.ImageSurface.format_stride_for_width(
         cairo.FORMAT_A8, shape[2]

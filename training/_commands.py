@@ -50,16 +50,32 @@ def benchmark(args):
     """Prints ratios of times."""
     from pixmodels.training import benchmarks
 
-    if args.rounds < 1:
+    rounds = args.rounds
+    if rounds is None:
+        rounds = 20 if args.what == "renderer" else 7
+    if rounds < 1:
         raise ValueError(
-            f"Expected at least one round. Received: --rounds {args.rounds}"
+            f"Expected at least one round. Received: --rounds {rounds}"
         )
+    if args.what == "renderer":
+        _benchmark_renderer(args.text, rounds)
+        return
     _quiet.load_tensorflow()
     if args.what == "attention":
-        benchmarks.attention(_lengths(args.lengths), args.rounds)
+        benchmarks.attention(_lengths(args.lengths), rounds)
     else:
         config = recipes.load(args.config or "digits_vit")
-        benchmarks.step(_settings.override(config, args.set), args.rounds)
+        benchmarks.step(_settings.override(config, args.set), rounds)
+
+
+def _benchmark_renderer(texts, rounds):
+    from pixmodels.training import _renderer_benchmark
+
+    if not texts:
+        raise ValueError(
+            "Expected running text to draw: --text FILE. Received: none"
+        )
+    _renderer_benchmark.run(texts, rounds=rounds)
 
 
 def export(args):

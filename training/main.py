@@ -158,14 +158,23 @@ def _add_benchmark(commands):
     command = commands.add_parser(
         "benchmark", help="ratios of times, measured side by side"
     )
-    command.add_argument("what", choices=("attention", "step"))
+    command.add_argument("what", choices=("attention", "step", "renderer"))
     command.add_argument(
         "--lengths",
         default="64,256,1024",
         help="sequence lengths, for attention (default 64,256,1024)",
     )
     command.add_argument(
-        "--rounds", type=int, default=7, help="interleaved rounds (default 7)"
+        "--rounds",
+        type=int,
+        help="interleaved rounds (default 7; for the renderer 20)",
+    )
+    command.add_argument(
+        "--text",
+        action="append",
+        default=[],
+        metavar="FILE|FOLDER",
+        help="running text, for renderer (.txt, .xz, .tar.xz); repeatable",
     )
     command.add_argument("--config", metavar="NAME|FILE", help=_CONFIG_HELP)
     command.add_argument(
