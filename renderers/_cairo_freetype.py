@@ -92,12 +92,14 @@ def font_face(path, index):
         return _open(path, index)
 
 
-def self_check(scaled_font, glyphs):
+def self_check(scaled_font, glyphs, name="", hinted=True):
     """Draws glyphs that have ink; RuntimeError unless Cairo draws them.
 
     Args:
         scaled_font: `cairo.ScaledFont` over a face of `font_face`.
-        glyphs: list of int, glyph ids that have an outline.
+        glyphs: list of int, glyph ids that have an outline or a picture.
+        name: of the font, for messages: it may be damaged itself.
+        hinted: whether metrics must be whole pixels; pictures are scaled.
     """
     cairo = load("cairo")
     surface = cairo.ImageSurface(cairo.FORMAT_A8, 64, 64)
@@ -106,10 +108,12 @@ def self_check(scaled_font, glyphs):
     context.show_glyphs([(glyph, 16, 48) for glyph in glyphs])
     surface.flush()
     if glyphs and not any(bytes(surface.get_data())):
-        raise _broken("glyphs with an outline leave no ink")
+        raise _broken(f"glyphs with an outline leave no ink ({name})")
     ascent, descent = scaled_font.extents()[:2]
-    if any(abs(v - round(v)) > 1e-3 for v in (ascent, descent)):
-        raise _broken(f"font metrics are not hinted: {ascent}, {descent}")
+    if hinted and any(abs(v - round(v)) > 1e-3 for v in (ascent, descent)):
+        raise _broken(
+            f"font metrics are not hinted: {ascent}, {descent} ({name})"
+        )
 
 
 def _broken(reason):

@@ -17,6 +17,7 @@ from pixmodels.renderers._font import UNITS
 from pixmodels.renderers._font import round_to_pixel
 from pixmodels.renderers._itemise import itemise
 from pixmodels.renderers._libraries import load
+from pixmodels.renderers._shape import Shaper
 from pixmodels.renderers._shape import to_pixels
 
 NEUTRAL = "Zyyy"
@@ -63,31 +64,44 @@ class CellStore:
         language: as for Shaper.
         baseline: int, 1/1024 px from the top.
         height: int, pixels.
+        palette: Palette.
         maxsize: words that are kept; when there are more, all go.
 
     Attributes:
         usable: bool, whether the first font has a space of some width.
         space, left: pixels of a space, and of the half of it before a word.
+        column: bytes of a column of pixels.
         scripts: dict from word to its script, `NEUTRAL`, or None where the
             word is no single run of the first font.
         cells: dict from script to a dict from word to bytes or None.
     """
 
     def __init__(
-        self, shaper, stack, language, baseline, height, maxsize=1 << 16
+        self,
+        shaper,
+        stack,
+        language,
+        baseline,
+        height,
+        palette,
+        maxsize=1 << 16,
     ):
         self._shaper = shaper
         self._stack = stack
         self._baseline = baseline
         self._height = height
+        self._palette = palette
         self._maxsize = maxsize
         self._buffer = _harfbuzz.Buffer(language)
         font = shaper.font(0)
         self.space = font.space // UNITS
         self.left = (self.space + 1) // 2
+        self.column = height * palette.channels
         self._glyph = font.shaping.get_nominal_glyph(ord(" "))
         self.usable = (
             self.space > 0
+            and isinstance(shaper, Shaper)
+            and font.colour is None
             and self._glyph is not None
             and not font.harfbuzz.has_rules_for(self._glyph)
         )
@@ -147,7 +161,7 @@ class CellStore:
             wanted: dict from script to a list of words.
         """
         for script, words in wanted.items():
-            table = self.cells.setdefault(script, {"": self._blank()})
+            table = self.cells.setdefault(script, {"": self.blank(self.space)})
             new = sorted(set(words).difference(table))
             self._hits += len(words) - len(new)
             self._misses += len(new)
@@ -155,8 +169,9 @@ class CellStore:
             for chunk in self._chunks(new):
                 self._draw_chunk(script, chunk, table)
 
-    def _blank(self):
-        return b"\xff" * (self.space * self._height)
+    def blank(self, columns):
+        """The bytes of columns without ink."""
+        return self._palette.paper.tobytes() * (columns * self._height)
 
     def _chunks(self, words):
         most = max(1, min(_CHUNK, _WIDEST * UNITS // self._shaper.size))
@@ -200,9 +215,8 @@ class CellStore:
         good[0] &= self._apart(glyphs, positions[:, 2], clusters, bounds, cells)
         columns, blank = self._paint(glyphs, cells, pens[1, -1])
         good[0] &= blank
-        height = self._height
         for word, start, end, keep in zip(
-            words, *(cells * height).tolist(), good[0].tolist()
+            words, *(cells * self.column).tolist(), good[0].tolist()
         ):
             table[word] = columns[start:end] if keep else None
 
@@ -268,4 +282,5 @@ class CellStore:
         np.cumsum(canvas.any(axis=0), out=ink[1:])
         blank = ink[cells[0]] == ink[cells[0] - _ROOM]
         blank &= ink[cells[1]] == ink[cells[1] + _ROOM]
-        return np.invert(canvas.T).tobytes(), blank
+        pixels = self._palette.pixels(np.ascontiguousarray(canvas.T))
+        return pixels.tobytes(), blank

@@ -12,7 +12,6 @@ from pixmodels.renderers._layout import MARGIN
 from pixmodels.renderers._layout import Layout
 
 _MOST = 1 << 14  # Characters of a text that is looked at.
-_WHITE = b"\xff"
 # Where a word stands in a list.
 _FIRST, _MIDDLE, _LAST, _ONLY = range(4)
 
@@ -29,13 +28,16 @@ class Joiner:
         stack: FontStack.
         language: as for Shaper.
         baseline: int, 1/1024 px from the top.
-        patch_size: P, pixels.
+        sides: height and width of a patch, pixels.
+        palette: Palette.
     """
 
-    def __init__(self, shaper, stack, language, baseline, patch_size):
-        self._store = CellStore(shaper, stack, language, baseline, patch_size)
-        self._patch = patch_size
-        self._column = patch_size  # Bytes of a column.
+    def __init__(self, shaper, stack, language, baseline, sides, palette):
+        height, self._patch = sides
+        self._store = CellStore(
+            shaper, stack, language, baseline, height, palette
+        )
+        self._column = self._store.column
         self._units = ({}, {}, {}, {})
         self._overhang = {}
 
@@ -197,16 +199,20 @@ class Joiner:
         before = (lead - self._store.left) * height
         if before < 0:
             head = cell[:-before]
-            if not lead and head.strip(_WHITE):
+            if not lead and not self._is_blank(head):
                 self._overhang[word] = head
             unit = cell[-before:]
         else:
-            unit = _WHITE * before + cell
-        if tail == space and unit[size:].strip(_WHITE):
+            unit = self._store.blank(before // height) + cell
+        if tail == space and not self._is_blank(unit[size:]):
             return None
-        unit = unit[:size].ljust(size, _WHITE)
+        lacking = max(size - len(unit), 0) // height
+        unit = unit[:size] + self._store.blank(lacking)
         self._units[place][word] = unit
         return unit
+
+    def _is_blank(self, columns):
+        return columns == self._store.blank(len(columns) // self._column)
 
     def _hang(self, strip, words, starts, size):
         """Adds what words have left of their origin, or None where it meets
@@ -216,7 +222,7 @@ class Joiner:
             head = self._overhang.get(word)
             if head is not None:
                 at = slice(start * size - len(head), start * size)
-                if strip[at].strip(_WHITE):
+                if not self._is_blank(strip[at]):
                     return None
                 strip[at] = head
         return strip

@@ -29,6 +29,7 @@ _SIGNATURES = {
     "hb_face_create": (_PTR, [_PTR, _UINT]),
     "hb_font_create": (_PTR, [_PTR]),
     "hb_font_set_scale": (None, [_PTR, _INT, _INT]),
+    "hb_font_set_variations": (None, [_PTR, _PTR, _UINT]),
     "hb_font_get_face": (_PTR, [_PTR]),
     "hb_aat_layout_has_substitution": (_INT, [_PTR]),
     "hb_aat_layout_has_positioning": (_INT, [_PTR]),
@@ -53,6 +54,12 @@ _SIGNATURES = {
     "hb_buffer_get_glyph_infos": (_PTR, [_PTR, ctypes.POINTER(_UINT)]),
     "hb_buffer_get_glyph_positions": (_PTR, [_PTR, ctypes.POINTER(_UINT)]),
 }
+
+
+class _Variation(ctypes.Structure):
+    """hb_variation_t."""
+
+    _fields_ = (("tag", ctypes.c_uint32), ("value", ctypes.c_float))
 
 
 class Feature(ctypes.Structure):
@@ -106,9 +113,10 @@ class ShapingFont:
     Args:
         path, index: the font file and its face, known to be good.
         size: int, em and scale in 1/1024 px.
+        axes: dict from the tag of a variable font's axis to its value.
     """
 
-    def __init__(self, path, index, size):
+    def __init__(self, path, index, size, axes=None):
         hb = library()
         blob = hb.hb_blob_create_from_file_or_fail(path.encode())
         if not blob:
@@ -117,6 +125,11 @@ class ShapingFont:
         hb.hb_blob_destroy(blob)
         self.pointer = hb.hb_font_create(face)
         hb.hb_font_set_scale(self.pointer, size, size)
+        if axes:
+            settings = (_Variation * len(axes))()
+            for setting, (name, value) in zip(settings, axes.items()):
+                setting.tag, setting.value = tag(name), value
+            hb.hb_font_set_variations(self.pointer, settings, len(axes))
 
     def has_rules_for(self, glyph):
         """Whether a layout rule names a glyph, or rules cannot be asked.

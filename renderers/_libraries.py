@@ -16,6 +16,7 @@ _INSTALL = {
     "fontTools.unicodedata": ("fonttools", "pip install fonttools"),
     "regex": ("regex", "pip install regex"),
     "PIL.Image": ("pillow", "pip install pillow"),
+    "PIL.ImageColor": ("pillow", "pip install pillow"),
 }
 _FRIBIDI = ("libfribidi.so.0", "libfribidi.0.dylib", "libfribidi-0.dll")
 

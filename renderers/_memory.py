@@ -1,6 +1,6 @@
-"""White canvases, in the memory of earlier ones that nobody holds any more.
+"""Canvases, in the memory of earlier ones that nobody holds any more.
 
-Here: `white`. Fresh memory costs more to get from the system than to draw
+Here: `filled`. Fresh memory costs more to get from the system than to draw
 on. Not here: what is drawn (_raster.py)."""
 
 import math
@@ -15,23 +15,35 @@ _LOCK = threading.Lock()
 _kept = []
 
 
-def white(shape):
-    """uint8 array of 255, C order.
+def filled(shape, color):
+    """uint8 array of one colour, C order.
 
     It may lie in the memory of an array returned before, but only where no
     reference to that one or to a view of it is left.
+
+    Args:
+        shape: tuple of int.
+        color: uint8 (channels,); for one channel the array has the shape
+            given, for more they are its last axis.
     """
-    size = math.prod(shape)
+    if len(color) > 1:
+        shape = (*shape, len(color))
+    array = _memory(math.prod(shape)).reshape(shape)
+    array[...] = color
+    return array
+
+
+def _memory(size):
+    """uint8 (size,) that nobody else holds."""
     if not 0 < size <= _LARGEST:
-        return np.full(shape, 255, np.uint8)
+        return np.empty(size, np.uint8)
     with _LOCK:
         array = _free(size)
         if array is None:
             array = np.empty(size, np.uint8)
             _kept.append(array)
             del _kept[:-_MOST]
-    array.fill(255)
-    return array.reshape(shape)
+    return array
 
 
 def _free(size):

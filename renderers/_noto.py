@@ -1,13 +1,18 @@
 """The font files of the default stack, by name, in fallback order.
 
-Here: names only, all from Debian's fonts-noto-core and fonts-noto-cjk. Not
-here: how files are found or opened (font_stack.py)."""
+Here: names only, all from Debian's fonts-noto-core, fonts-noto-cjk and
+fonts-noto-color-emoji. Not here: how files are found or opened
+(_installed.py, _faces.py)."""
 
-INSTALL = "apt-get install fonts-noto-core fonts-noto-cjk"
+INSTALL = (
+    "apt-get install fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji"
+)
 
 # The index of each region's face inside NotoSansCJK-Regular.ttc.
 HAN_FACES = {"JP": 0, "KR": 1, "SC": 2, "TC": 3}
 CJK_FILE = "NotoSansCJK-Regular.ttc"
+# Last: it also holds digits, drawn as nothing without U+20E3 after them.
+EMOJI_FILE = "NotoColorEmoji.ttf"
 
 # Before CJK: scripts in wide use, then symbols, so that arrows and circled
 # digits do not come out full width. Sans except where Noto has serif only.
@@ -56,4 +61,5 @@ def default_files(han="SC"):
         [f"Noto{name}-Regular.ttf#0" for name in _FIRST.split()]
         + [f"{CJK_FILE}#{face}" for face in faces]
         + [f"Noto{name}-Regular.ttf#0" for name in _LAST.split()]
+        + [f"{EMOJI_FILE}#0"]
     )

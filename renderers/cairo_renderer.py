@@ -15,18 +15,24 @@ from pixmodels.renderers._font import check
 from pixmodels.renderers._layout import Typesetter
 from pixmodels.renderers._libraries import fribidi
 from pixmodels.renderers._libraries import load
-from pixmodels.renderers._raster import baseline
+from pixmodels.renderers._palette import Palette
+from pixmodels.renderers._palette import plain
+from pixmodels.renderers._pygame import PygameBaseline
+from pixmodels.renderers._pygame import PygameShaper
+from pixmodels.renderers._raster import baseline as pango_baseline
 from pixmodels.renderers._raster import draw
+from pixmodels.renderers._raster import sides
 from pixmodels.renderers._shape import Shaper
 from pixmodels.renderers.font_stack import FontStack
 from pixmodels.renderers.rendered_batch import RenderedBatch
 
 _LARGEST = 1024
+_BASELINES = ("pangocairo", "pygame")
 _HAN = {"ja": "JP", "ko": "KR", "zh-hant": "TC", "zh-tw": "TC", "zh-hk": "TC"}
 
 
 class CairoRenderer:
-    """Draws texts as grey patches, pixel for pixel as PIXEL's renderer.
+    """Draws texts as patches, pixel for pixel as PIXEL's renderer.
 
     One line per text: shaped by HarfBuzz, ordered by the Unicode
     bidirectional algorithm from the first strong character, each grapheme
@@ -54,15 +60,35 @@ class CairoRenderer:
     Of one text at most 64 characters a patch are looked at, so that a million
     marks without width take bounded time; the rest is cut and reported.
 
+    Colours: a pixel of which ink covers a / 255 is `(ink * a + paper *
+    (255 - a) + 127) // 255` in each channel; separator and end patches have
+    the ink's colour (PIXEL: black), what is right of the end the paper's.
+    Colour glyphs (emoji) keep their own colours, also in grey mode, as luma
+    (ITU-R BT.601), and stand above other glyphs where they meet.
+
+    `baseline="pygame"` reproduces PIXEL's other renderer, with which it was
+    pre-trained: full hinting, no kerning or ligatures, a text begins at its
+    first ink, is as wide as its ink and centred by its height; words of a
+    list stand on one line. Scripts that need shaping, marks and right-to-left
+    text are shaped all the same, and fallback fonts are used; PyGame draws
+    one glyph a character of one font.
+
     Args:
         font_stack: FontStack, a list of font paths, or None for
             `FontStack.default()`.
-        patch_size: P, pixels, height and width of a patch.
+        patch_size: P, pixels, height and width of a patch; or (height,
+            width).
         max_patches: the most patches of a text, end patch included.
         font_size: points.
         dpi: dots per inch; em = font_size * dpi / 72 pixels.
         language: BCP 47 tag that selects regional letter forms in fonts (and
-            in the default stack the regional Han face); None for none.
+            in the default stack the regional Han face, for all texts); None
+            for none.
+        color_mode: "grey" or "rgb".
+        ink: a grey level 0..255, (red, green, blue), or what `PIL.ImageColor`
+            reads ("navy", "#102030", ...); in grey mode its luma is taken.
+        paper: as `ink`.
+        baseline: "pangocairo" or "pygame", PIXEL's renderer to follow.
 
     Call arguments:
         texts: a str, or a list of str, (str, str) tuples and lists of str.
@@ -71,7 +97,8 @@ class CairoRenderer:
             the batch.
 
     Returns:
-        `RenderedBatch`; pixels (B, P, N * P) uint8, 255 white.
+        `RenderedBatch`; pixels uint8 (B, P, N * P), in colour (B, P, N * P,
+        3); 255 white.
 
     Raises:
         TypeError: `texts` or a part of it is not text, says which.
@@ -81,7 +108,9 @@ class CairoRenderer:
         RuntimeError: pycairo cannot draw FreeType faces on this machine.
 
     Source: Rust et al. 2023, "Language Modelling with Pixels";
-    xplip/pixel 1b0da29, pangocairo_renderer.py. Differs in what is cut of
+    xplip/pixel 1b0da29, pangocairo_renderer.py and pygame_renderer.py;
+    pygame 2.6.1, src_c/freetype. Differs in the colours (there ignored; its
+    rgb mode is the grey image three times, and so is ours), in what is cut of
     right-to-left lines, in .notdef instead of hex boxes, in the control
     characters above, and with several fonts in the baseline (Pango moves it
     with the fonts a line uses, which clips the vowel signs of Devanagari).
@@ -101,8 +130,12 @@ class CairoRenderer:
         font_size=8.0,
         dpi=120,
         language=None,
+        color_mode="grey",
+        ink="black",
+        paper="white",
+        baseline="pangocairo",
     ):
-        self.patch_size = _whole("patch_size", patch_size, 1)
+        self.patch_size = _patch_size(patch_size)
         self.max_patches = _whole("max_patches", max_patches, 2)
         self.font_size = _positive("font_size", font_size)
         self.dpi = _positive("dpi", dpi)
@@ -119,21 +152,38 @@ class CairoRenderer:
                 f"expected an em of 1 to {_LARGEST} pixels (font_size * dpi / "
                 f"72). Received: font_size={font_size!r}, dpi={dpi!r}"
             )
+        self.color_mode = color_mode
+        self.ink = plain(ink)
+        self.paper = plain(paper)
+        self._palette = Palette(color_mode, ink, paper)
+        if baseline not in _BASELINES:
+            raise ValueError(
+                f"expected one of {_BASELINES}. Received: baseline={baseline!r}"
+            )
+        self.baseline = baseline
         for module in ("cairo", "uharfbuzz", "fontTools.unicodedata", "regex"):
             load(module)
         fribidi()
-        self._shaper = Shaper(self.font_stack, size, language or "c")
+        shaper = Shaper if baseline == "pangocairo" else PygameShaper
+        self._shaper = shaper(self.font_stack, size, language or "c")
         check(*self.font_stack.entry(0))
-        self._baseline = baseline(self._shaper.font(0), self.patch_size)
+        self._baseline = self._place()
         self._joiner = Joiner(
             self._shaper,
             self.font_stack,
             language or "c",
             self._baseline,
-            self.patch_size,
+            sides(self.patch_size),
+            self._palette,
         )
         self._lock = threading.RLock()
         self._frozen = True
+
+    def _place(self):
+        """The baseline as `_raster.draw` takes it."""
+        if self.baseline == "pygame":
+            return PygameBaseline(self.patch_size)
+        return pango_baseline(self._shaper.font(0), sides(self.patch_size)[0])
 
     def __setattr__(self, name, value):
         if hasattr(self, "_frozen"):
@@ -148,7 +198,13 @@ class CairoRenderer:
         if num_patches is None:
             num_patches = max((x.num_patches + 1 for x in layouts), default=1)
         with self._lock:
-            pixels = draw(layouts, self._baseline, self.patch_size, num_patches)
+            pixels = draw(
+                layouts,
+                self._baseline,
+                self.patch_size,
+                num_patches,
+                self._palette,
+            )
         return RenderedBatch(
             pixels=pixels,
             num_patches=_counts(layouts),
@@ -156,6 +212,7 @@ class CairoRenderer:
             word_starts=[layout.word_starts for layout in layouts],
             truncated=[tuple(x.cuts) if x.cuts else None for x in layouts],
             missing=[tuple(layout.missing) for layout in layouts],
+            patch_width=sides(self.patch_size)[1],
         )
 
     def widths(self, texts):
@@ -180,7 +237,7 @@ class CairoRenderer:
                 )
         texts = check_texts(texts)
         with self._lock:
-            setter = Typesetter(self._shaper, self.patch_size, limit)
+            setter = Typesetter(self._shaper, sides(self.patch_size)[1], limit)
             joined = self._joiner.lay_out(texts, limit)
             return [
                 layout or setter.lay_out(text)
@@ -193,7 +250,11 @@ class CairoRenderer:
 
     def get_config(self):
         """JSON-able dict; fonts by path, face and SHA-256."""
-        return {"font_stack": self.font_stack.config(), **self._settings()}
+        settings = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self._settings().items()
+        }
+        return {"font_stack": self.font_stack.config(), **settings}
 
     @classmethod
     def from_config(cls, config):
@@ -209,6 +270,10 @@ class CairoRenderer:
             "font_size": self.font_size,
             "dpi": self.dpi,
             "language": self.language,
+            "color_mode": self.color_mode,
+            "ink": self.ink,
+            "paper": self.paper,
+            "baseline": self.baseline,
         }
 
     def __reduce__(self):
@@ -238,6 +303,19 @@ def _stack(font_stack, language):
 
 def _counts(layouts):
     return np.array([layout.num_patches for layout in layouts], np.int32)
+
+
+def _patch_size(value):
+    """The side, or (height, width) where they differ."""
+    if not isinstance(value, tuple | list):
+        return _whole("patch_size", value, 1)
+    if len(value) != 2:
+        raise ValueError(
+            "expected a side, or (height, width). "
+            f"Received: patch_size={value!r}"
+        )
+    height, width = (_whole("patch_size", side, 1) for side in value)
+    return height if height == width else (height, width)
 
 
 def _whole(name, value, least):

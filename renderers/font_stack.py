@@ -1,31 +1,47 @@
-"""`FontStack`: the explicit, ordered font files of a renderer.
+"""`FontStack`: the explicit, ordered fonts of a renderer.
 
-Here: finding files by name, their checksums, which font draws a grapheme
-cluster. Not here: the list of the default stack (_noto.py), sized fonts and
-drawing (_font.py). System font settings are never asked."""
+Here: which font draws a grapheme cluster, coverage, what to install. Not
+here: finding files (_installed.py), the list of the default stack (_noto.py),
+sized fonts and drawing (_font.py). System font settings are never asked."""
 
-import functools
-import hashlib
-import os
+import collections
 import unicodedata
 from pathlib import Path
+from typing import NamedTuple
 
 from pixmodels.renderers import _noto
+from pixmodels.renderers._emoji import wants_emoji
+from pixmodels.renderers._faces import colour_format
+from pixmodels.renderers._faces import hb_face
+from pixmodels.renderers._installed import family
+from pixmodels.renderers._installed import locate
+from pixmodels.renderers._installed import sha256
+from pixmodels.renderers._installed import split
 from pixmodels.renderers._libraries import load
+from pixmodels.renderers._scripts import advice
 from pixmodels.renderers._unicode import NEUTRAL
+from pixmodels.renderers._unicode import graphemes
 from pixmodels.renderers._unicode import script
 from pixmodels.renderers._unicode import without_ignorables
 
-FOLDERS = (
-    "/usr/share/fonts",
-    "/usr/local/share/fonts",
-    "~/.local/share/fonts",
-    "~/.fonts",
-    "/Library/Fonts",
-    "~/Library/Fonts",
-)
 _CACHE_LIMIT = 1 << 16
 _LONG_CLUSTER = 32
+
+
+class FontCoverage(NamedTuple):
+    """What one font of a stack can draw.
+
+    Attributes:
+        font: `"file name#face"`.
+        characters: int, characters of its own map.
+        scripts: dict from ISO 15924 code to number of characters, most first.
+        colour: None, "CBDT" or "COLR".
+    """
+
+    font: str
+    characters: int
+    scripts: dict[str, int]
+    colour: str | None
 
 
 class FontStack:
@@ -39,18 +55,30 @@ class FontStack:
     whole cluster the first that covers its first character is taken, else the
     first font of the stack, which then draws its .notdef.
 
-    Files are opened when first needed. Two stacks are equal when their paths
-    are. Pickles hold the paths only.
+    Emoji come first from the colour fonts of the stack wherever they stand in
+    it: clusters that Unicode presents as emoji (UTS 51: emoji presentation,
+    U+FE0F, modifiers, flags, joined sequences). All others, and those with
+    U+FE0E, take a colour font only where no other font covers them. The same
+    font is taken in grey and in colour, so that widths do not differ.
+
+    Files are TrueType or OpenType fonts and collections, with outlines or
+    colour glyphs in the formats CBDT and COLR version 0 (version 1 under
+    cairo 1.18); WOFF, bitmap fonts and sbix are refused. A variable font is
+    drawn at its defaults, or at the axes given. Files are opened when first
+    needed. Two stacks are equal when their paths are. Pickles hold the paths
+    only.
 
     Args:
-        paths: font files in order, each `"path"` or `"path#index"` (the face
-            in a collection). A bare file name is looked for in the usual font
+        paths: font files in order, each `"path"`, `"path#index"` (the face
+            in a collection) or `"path#index@wght=700,wdth=80"` (axes of a
+            variable font). A bare file name is looked for in the usual font
             folders. None: the stack of `FontStack.default()`.
 
     Raises:
         TypeError: `paths` is not a list of str or Path.
-        ValueError: `paths` is empty, or an index is not a number. A file that
-            is not a font raises it when the file is opened.
+        ValueError: `paths` is empty, a path is a folder, or what follows "#"
+            is not an index. A file that is not a font, and an axis that the
+            font lacks, raise it when the file is opened.
         FileNotFoundError: names every missing file and the apt line.
 
     Example:
@@ -66,21 +94,22 @@ class FontStack:
                 "expected a list of font paths, or None for the default "
                 f"stack. Received: paths={paths!r}"
             )
-        entries = [_split(path) for path in paths]
+        entries = [split(path) for path in paths]
         if not entries:
             raise ValueError("expected at least one font. Received: paths=[]")
-        self._entries = tuple(_locate(entries))
+        self._entries = locate(entries)
         self._fonts = [None] * len(self._entries)
         self._chosen = {}
         self._first = None
 
     @classmethod
     def default(cls, han="SC"):
-        """The Noto stack of Debian's fonts-noto-core and fonts-noto-cjk.
+        """The Noto stack of Debian's packages named in README.md.
 
         NotoSans-Regular first, then about 150 faces for the scripts of
-        Unicode (_noto.py). Noto's four CJK faces cover the same characters,
-        so the one that stands first draws all Han text.
+        Unicode, colour emoji last (_noto.py). Noto's four CJK faces cover the
+        same characters, so the one that stands first draws all Han text: the
+        regional forms are chosen for a renderer, not for a text.
 
         Args:
             han: regional Han forms, `"SC"` (mainland China), `"TC"` (Taiwan),
@@ -96,6 +125,32 @@ class FontStack:
                 f"Received: han={han!r}"
             )
         return cls(_noto.default_files(han))
+
+    @classmethod
+    def from_families(cls, families, *, style="Regular"):
+        """A stack of installed fonts by family name.
+
+        The names are those in the font files (name table, English), found in
+        the usual font folders, never asked of fontconfig; case is ignored.
+
+        Args:
+            families: list of family names in order, e.g. `["Noto Sans"]`.
+            style: the style of all of them, e.g. `"Bold"`.
+
+        Raises:
+            TypeError: `families` is not a list of str.
+            ValueError: `families` is empty.
+            FileNotFoundError: a family or style is not installed; names the
+                styles that are, or the nearest families.
+        """
+        if not isinstance(families, list | tuple) or not all(
+            isinstance(name, str) for name in families
+        ):
+            raise TypeError(
+                "expected a list of family names. "
+                f"Received: families={families!r}"
+            )
+        return cls([family(name, style) for name in families])
 
     @classmethod
     def from_config(cls, config):
@@ -160,6 +215,69 @@ class FontStack:
         """`(path, face index)` of one font of the stack."""
         return self._entries[index]
 
+    def coverage(self):
+        """What each font can draw: list of `FontCoverage`, in order."""
+        result = []
+        for name, entry in zip(self.names, self._entries):
+            characters = hb_face(*entry).unicodes
+            scripts = collections.Counter(map(script, map(chr, characters)))
+            result.append(
+                FontCoverage(
+                    name,
+                    len(characters),
+                    dict(scripts.most_common()),
+                    colour_format(*entry),
+                )
+            )
+        return result
+
+    def uncovered(self, text):
+        """The characters of `text` that no font can draw, each once.
+
+        Asked by grapheme cluster, as a renderer does; controls and lone
+        surrogates, which renderers replace, are not asked for.
+
+        Returns:
+            tuple of characters, in order of appearance.
+        """
+        found = {}
+        for cluster in dict.fromkeys(graphemes(text)):
+            index = self.font_for(cluster)
+            if not self.covers(index, cluster):
+                for character in cluster:
+                    if unicodedata.category(character) not in ("Cc", "Cs"):
+                        if not self.covers(index, character):
+                            found[character] = None
+        return tuple(found)
+
+    def covers_text(self, text):
+        """Whether every grapheme cluster of `text` can be drawn."""
+        return not self.uncovered(text)
+
+    def missing_scripts(self, text):
+        """Dict from ISO 15924 code to the characters that no font can draw."""
+        found = {}
+        for character in self.uncovered(text):
+            found.setdefault(script(character), []).append(character)
+        return {code: tuple(found[code]) for code in sorted(found)}
+
+    def require(self, text):
+        """Raises ValueError unless `text` can be drawn in full.
+
+        The message names every script that is not covered, its characters,
+        and the Debian package and file that hold it.
+        """
+        missing = self.missing_scripts(text)
+        if missing:
+            needs = "; ".join(
+                advice(code, characters, any(map(wants_emoji, characters)))
+                for code, characters in missing.items()
+            )
+            raise ValueError(
+                "expected fonts for every character of the text; not covered: "
+                f"{needs}. Received: {self!r:.200}"
+            )
+
     def covers(self, index, text):
         """Whether font `index` has a glyph for every character of `text`.
 
@@ -176,10 +294,15 @@ class FontStack:
         ) or self._has_all(index, unicodedata.normalize("NFD", text))
 
     def first_covers(self, text):
-        """Whether the first font's own map holds every character."""
+        """Whether the first font's own map holds all of it, emoji apart."""
         if self._first is None:
-            characters = hb_face(*self._entries[0]).unicodes
-            self._first = frozenset(map(chr, characters))
+            characters = map(chr, hb_face(*self._entries[0]).unicodes)
+            # An emoji may have a font of its own further down.
+            self._first = frozenset(
+                character
+                for character in characters
+                if not wants_emoji(character)
+            )
         return self._first.issuperset(text)
 
     def font_for(self, cluster, previous=None):
@@ -201,14 +324,27 @@ class FontStack:
 
     def _choose(self, cluster, previous):
         text = without_ignorables(cluster)
-        neutral = all(script(character) in NEUTRAL for character in text)
-        if previous is not None and neutral and self.covers(previous, text):
+        emoji = wants_emoji(cluster)
+        if previous is not None and not emoji and self._keeps(previous, text):
             return previous
         for part in (text, text[:1]):
-            for index in range(len(self)):
-                if self.covers(index, part):
-                    return index
+            for colour in (emoji, not emoji):
+                for index in range(len(self)):
+                    if self._is_colour(index) == colour:
+                        if self.covers(index, part):
+                            return index
         return 0
+
+    def _keeps(self, index, text):
+        """Whether a neutral cluster stays with the font before it."""
+        return (
+            all(script(character) in NEUTRAL for character in text)
+            and not self._is_colour(index)
+            and self.covers(index, text)
+        )
+
+    def _is_colour(self, index):
+        return colour_format(*self._entries[index]) is not None
 
     def _has_all(self, index, text):
         font = self._font(index)
@@ -224,81 +360,3 @@ class FontStack:
             font = load("uharfbuzz").Font(hb_face(*self._entries[index]))
             self._fonts[index] = font
         return font
-
-
-@functools.cache
-def hb_face(path, index):
-    """Opens one face with HarfBuzz, once per process.
-
-    Raises:
-        ValueError: the file is not a font or has no such face.
-    """
-    harfbuzz = load("uharfbuzz")
-    blob = harfbuzz.Blob.from_file_path(path)
-    face = harfbuzz.Face(blob, index)
-    if face.glyph_count == 0 or "cmap" not in face.table_tags:
-        raise ValueError(
-            "expected a TrueType or OpenType font with a character map. "
-            f"Received: {path}, face {index}"
-        )
-    return face
-
-
-def sha256(path):
-    """Hex SHA-256 of a file, cached until its size or time changes."""
-    status = os.stat(path)
-    return _sha256(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=4096)
-def _sha256(path, size, time):
-    del size, time
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@functools.cache
-def _installed():
-    """File name -> path over the usual folders; the first found stays."""
-    found = {}
-    for folder in FOLDERS:
-        for root, folders, files in os.walk(os.path.expanduser(folder)):
-            folders.sort()
-            for name in files:
-                found.setdefault(name, os.path.join(root, name))
-    return found
-
-
-def _split(path):
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(
-            "expected every font as a str or Path. "
-            f"Received: {path!r} ({type(path).__name__})"
-        )
-    path = os.fspath(path)
-    if os.path.isfile(path):  # A file name may itself hold "#".
-        return path, 0
-    path, _, index = path.partition("#")
-    if index and not index.isdecimal():
-        raise ValueError(
-            'expected "path" or "path#face index". '
-            f"Received: {path + '#' + index!r}"
-        )
-    return path, int(index or 0)
-
-
-def _locate(entries):
-    missing = []
-    for path, index in entries:
-        if not os.path.isfile(path) and os.path.basename(path) == path:
-            path = _installed().get(path, path)
-        if os.path.isfile(path):
-            yield os.path.abspath(path), index
-        elif path not in missing:
-            missing.append(path)
-    if missing:
-        raise FileNotFoundError(
-            "expected every font file of the stack to be installed; the Noto "
-            f"files come by: {_noto.INSTALL}. Received: missing "
-            f"{', '.join(missing)}; looked in {', '.join(FOLDERS)}"
-        )

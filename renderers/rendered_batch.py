@@ -28,13 +28,14 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class RenderedBatch:
-    """Texts as grey pixels, one row of patches each.
+    """Texts as pixels, one row of patches each.
 
     The names are PIXEL's; patches are counted from 0 at the left. Unlike
     PIXEL's PangoCairo renderer, `sep_patches` counts patches, not pixels.
 
     Attributes:
-        pixels: (B, P, N * P) uint8, 0 black, 255 white.
+        pixels: (B, P, N * P) uint8, 0 black, 255 white; in colour
+            (B, P, N * P, 3).
         num_patches: (B,) int32, patches before the end patch, separator
             included (PIXEL's num_text_patches).
         sep_patches: per text, tuple of the black patches: (end,) or, for a
@@ -45,6 +46,7 @@ class RenderedBatch:
         missing: per text, tuple of the characters for which no font has a
             glyph (drawn as .notdef) and of lone surrogates (drawn as U+FFFD),
             each once, in order.
+        patch_width: width of a patch, pixels; None: `patch_size`.
     """
 
     pixels: np.ndarray
@@ -53,23 +55,24 @@ class RenderedBatch:
     word_starts: list[tuple[int, ...] | None]
     truncated: list[tuple[Cut, ...] | None]
     missing: list[tuple[str, ...]]
+    patch_width: int | None = None
 
     def __len__(self):
         return len(self.num_patches)
 
     @property
     def patch_size(self):
-        """P: height of the pixels and width of a patch, pixels."""
+        """P: height of the pixels and of a patch, pixels."""
         return self.pixels.shape[1]
 
     @property
     def attention_mask(self):
         """(B, N) bool, True on the text, separators and the end patch."""
-        width = self.pixels.shape[2] // self.patch_size
+        width = self.pixels.shape[2] // (self.patch_width or self.patch_size)
         return np.arange(width)[None, :] <= self.num_patches[:, None]
 
     def to_image(self, index=0, scale=1):
-        """One text as a grey `PIL.Image`, up to its end patch.
+        """One text as a `PIL.Image` (L or RGB), up to its end patch.
 
         Args:
             index: which text of the batch.
@@ -84,7 +87,8 @@ class RenderedBatch:
             raise ValueError(
                 f"expected a whole number >= 1. Received: scale={scale!r}"
             )
-        width = (int(self.num_patches[index]) + 1) * self.patch_size
+        side = self.patch_width or self.patch_size
+        width = (int(self.num_patches[index]) + 1) * side
         pixels = self.pixels[index][:, :width]
         pixels = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
         return load("PIL.Image").fromarray(pixels)

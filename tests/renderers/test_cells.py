@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from pixmodels.renderers import CairoRenderer
 from pixmodels.renderers._cell_store import CellStore
 from pixmodels.renderers._layout import Typesetter
+from pixmodels.renderers._palette import Palette
 from pixmodels.renderers._raster import draw
+from pixmodels.renderers._raster import sides
 from pixmodels.renderers.samples import SAMPLES
 
 # Words whose ink leaves their advance on the left or right, words that are
@@ -25,9 +27,10 @@ TEXTS = st.lists(st.sampled_from([*WORDS, ""]), max_size=13)
 def both(renderer, texts, limit=37):
     """[(joined, full)] pixels and reports of the texts that are joined."""
     joined = renderer._joiner.lay_out(texts, limit)
-    setter = Typesetter(renderer._shaper, renderer.patch_size, limit)
+    width = sides(renderer.patch_size)[1]
+    setter = Typesetter(renderer._shaper, width, limit)
     pairs = [(a, setter.lay_out(text)) for text, a in zip(texts, joined) if a]
-    size = renderer._baseline, renderer.patch_size, limit
+    size = renderer._baseline, renderer.patch_size, limit, renderer._palette
     return len(pairs), [
         (
             draw([layout for layout, _ in pairs], *size),
@@ -72,7 +75,14 @@ def test_default_stack_joins_the_same(renderer, words):
 
 @pytest.mark.parametrize(
     ("patch_size", "font_size", "dpi"),
-    [(16, 8.0, 120), (13, 7, 97), (31, 11, 131), (7, 3, 89), (11, 23, 101)],
+    [
+        (16, 8.0, 120),
+        (13, 7, 97),
+        (31, 11, 131),
+        (7, 3, 89),
+        (11, 23, 101),
+        ((23, 19), 11, 97),
+    ],
 )
 def test_other_sizes(patch_size, font_size, dpi):
     try:
@@ -132,7 +142,13 @@ def test_cache_counts(make_renderer):
 
 def test_cache_is_bounded(latin):
     store = CellStore(
-        latin._shaper, latin.font_stack, "c", latin._baseline, 16, maxsize=5
+        latin._shaper,
+        latin.font_stack,
+        "c",
+        latin._baseline,
+        16,
+        Palette(),
+        maxsize=5,
     )
     words = ["a", "b", "c", "d", "e", "f"]
     store.classify(words)
@@ -182,3 +198,22 @@ def test_a_clean_pickle_draws_the_same(latin):
     np.testing.assert_array_equal(
         other(["just so"]).pixels, latin(["just so"]).pixels
     )
+
+
+@pytest.mark.parametrize("color_mode", ["grey", "rgb"])
+def test_colours(make_renderer, color_mode):
+    make_renderer("NotoSans-Regular.ttf")
+    renderer = CairoRenderer(
+        ["NotoSans-Regular.ttf"],
+        color_mode=color_mode,
+        ink="#103070",
+        paper="#f0e0d0",
+    )
+    texts = ["just so", ["Jj", "June", "of"], ("Why?", "ё")]
+    assert assert_same(renderer, texts) == 3
+
+
+def test_pygame_lines_are_not_joined(make_renderer):
+    make_renderer("NotoSans-Regular.ttf")
+    renderer = CairoRenderer(["NotoSans-Regular.ttf"], baseline="pygame")
+    assert renderer._joiner.lay_out(["just so"], 37) == [None]
