@@ -6,9 +6,23 @@ TensorFlow. Cairo, HarfBuzz and FriBidi are loaded by the first renderer made.
 Letters: B batch, H W pixels, N patches, P patch side in pixels."""
 
 from pixmodels.renderers.cairo_renderer import CairoRenderer
+from pixmodels.renderers.corpus import Corpus
+from pixmodels.renderers.corpus import check_corpus
+from pixmodels.renderers.corpus import read_corpus
 from pixmodels.renderers.font_stack import FontStack
 from pixmodels.renderers.gallery import gallery
+from pixmodels.renderers.render_corpus import render_corpus
 from pixmodels.renderers.rendered_batch import Cut
 from pixmodels.renderers.rendered_batch import RenderedBatch
 
-__all__ = ["CairoRenderer", "Cut", "FontStack", "RenderedBatch", "gallery"]
+__all__ = [
+    "CairoRenderer",
+    "Corpus",
+    "Cut",
+    "FontStack",
+    "RenderedBatch",
+    "check_corpus",
+    "gallery",
+    "read_corpus",
+    "render_corpus",
+]

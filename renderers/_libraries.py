@@ -17,6 +17,12 @@ _INSTALL = {
     "regex": ("regex", "pip install regex"),
     "PIL.Image": ("pillow", "pip install pillow"),
     "PIL.ImageColor": ("pillow", "pip install pillow"),
+    "array_record.python.array_record_module": (
+        "array-record",
+        "pip install array-record",
+    ),
+    "rich.console": ("rich", "pip install rich"),
+    "rich.progress": ("rich", "pip install rich"),
 }
 _FRIBIDI = ("libfribidi.so.0", "libfribidi.0.dylib", "libfribidi-0.dll")
 

@@ -402,3 +402,16 @@ def test_configs_tell_tables_apart():
     assert one["neighbours"].startswith("sha256:")
     assert one != other
     assert noise.Truncate().get_config() == {"name": "truncate", "minimum": 3}
+
+
+def test_the_page_of_the_documentation(root, tmp_path, monkeypatch, renderer):
+    monkeypatch.chdir(tmp_path)
+    page = (root / "docs" / "noise.md").read_text("utf-8")
+    for name in noise.names():
+        assert f"| `{name}` |" in page
+    assert f"{len(noise.get('natural_typo')._typos)} words" in page
+    namespace = {}
+    for block in regex.findall(r"(?s)```python\n(.*?)```", page):
+        exec(compile(block, "noise.md", "exec"), namespace)
+    assert len(namespace["rows"]) == 11
+    assert (tmp_path / "noise.png").stat().st_size > 9999
