@@ -76,7 +76,7 @@ class TFRecordReader:
     """Records of a TFRecord file by number; offsets are found when opened."""
 
     def __init__(self, path):
-        self._file = open(path, "rb")
+        self._file = open(path, "rb")  # Closed by `close` or with the reader.
         self._spans = []
         end = os.fstat(self._file.fileno()).st_size
         place = 0
@@ -91,6 +91,10 @@ class TFRecordReader:
     def close(self):
         """Closes the file."""
         self._file.close()
+
+    def __del__(self):
+        if hasattr(self, "_file"):
+            self.close()
 
     def _at(self, start, length):
         return os.pread(self._file.fileno(), length, start)

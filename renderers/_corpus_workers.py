@@ -137,6 +137,8 @@ class _Team:
                     raise value
                 self._events.put((kind, value))
         except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_PATIENCE)
             raise RuntimeError(
                 f"expected the worker to draw texts {job.first} to "
                 f"{job.first + len(job.texts) - 1}, {job.places[0]} and after. "

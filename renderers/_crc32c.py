@@ -48,7 +48,9 @@ def crc32c(strings):
         >>> hex(crc32c([b"123456789"])[0])
         '0xe3069283'
     """
-    longest = max(map(len, strings), default=0)
+    if not strings:
+        return np.zeros(0, np.uint32)
+    longest = max(map(len, strings))
     blocks = -(-longest // _BLOCK)
     # Zeros in front change nothing when the register starts from zero; all
     # ones at the start are the same as four inverted bytes.

@@ -22,6 +22,26 @@ def render(args):
         font_size=args.font_size,
         dpi=args.dpi,
         max_patches=args.max_patches,
+        noise=args.noise,
+    )
+
+
+def render_corpus(args):
+    """Draws files of lines into shards, or checks a folder of them."""
+    from pixmodels.training import _corpus
+
+    if args.check:
+        return _corpus.check(args.output)
+    return _corpus.run(
+        args.inputs,
+        args.output,
+        workers=args.workers,
+        shard_size=args.shard_size,
+        format=args.format,
+        noise=args.noise,
+        seed=args.seed,
+        keep_text=not args.no_text,
+        max_patches=args.max_patches,
     )
 
 

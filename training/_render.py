@@ -9,7 +9,7 @@ import numpy as np
 _SHOWN = 40
 
 
-def run(texts, output, *, fonts, font_size, dpi, max_patches):
+def run(texts, output, *, fonts, font_size, dpi, max_patches, noise=()):
     """Draws texts as rows of one grey PNG.
 
     Args:
@@ -19,6 +19,7 @@ def run(texts, output, *, fonts, font_size, dpi, max_patches):
         font_size: points.
         dpi: dots per inch.
         max_patches: longer texts are cut, and reported.
+        noise: list of `NAME:P`, see `renderers.noise`.
 
     Raises:
         ValueError: if there is no text, or `output` does not end in `.png`.
@@ -28,7 +29,7 @@ def run(texts, output, *, fonts, font_size, dpi, max_patches):
         raise ValueError(
             f"Expected the name of a PNG file. Received: --output {output!r}"
         )
-    texts = _expand(texts)
+    texts = _perturbed(_expand(texts), noise)
     from pixmodels.renderers import CairoRenderer
 
     renderer = CairoRenderer(
@@ -65,6 +66,16 @@ def report(texts, batch):
             )
             lines.append(f"warning: {where}: no font has a glyph for {names}")
     return lines
+
+
+def _perturbed(texts, noise):
+    if not noise:
+        return texts
+    from pixmodels.renderers import noise as noise_lib
+
+    for attack, p in map(noise_lib.parse, noise):
+        texts = [attack(text, p=p, index=row) for row, text in enumerate(texts)]
+    return texts
 
 
 def _expand(texts):

@@ -33,7 +33,8 @@ def main(argv=None):
     from pixmodels.training import _commands
 
     try:
-        return getattr(_commands, args.command)(args) or 0
+        name = args.command.replace("-", "_")
+        return getattr(_commands, name)(args) or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -71,6 +72,7 @@ def _parser():
     )
     for add in (
         _add_render,
+        _add_render_corpus,
         _add_pretrain,
         _add_finetune,
         _add_evaluate,
@@ -110,6 +112,58 @@ def _add_render(commands):
         type=int,
         default=529,
         help="cut texts that need more 16-pixel patches (default 529)",
+    )
+    command.add_argument(
+        "--noise",
+        action="append",
+        default=[],
+        metavar="NAME:P",
+        help="perturb texts, e.g. inner_swap:0.2; repeatable, in order",
+    )
+    return command
+
+
+def _add_render_corpus(commands):
+    command = commands.add_parser(
+        "render-corpus", help="draw files of lines into shards for training"
+    )
+    command.add_argument(
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="text file, a text a line, or folder of *.txt files",
+    )
+    command.add_argument(
+        "-o", "--output", required=True, help="folder, new or begun"
+    )
+    command.add_argument(
+        "--workers", type=int, help="processes (default one for each CPU)"
+    )
+    command.add_argument(
+        "--shard-size", type=int, default=4096, help="texts (default 4096)"
+    )
+    command.add_argument(
+        "--format", choices=("arrayrecord", "tfrecord"), default="arrayrecord"
+    )
+    command.add_argument(
+        "--max-patches",
+        type=int,
+        default=529,
+        help="cut texts that need more 16-pixel patches (default 529)",
+    )
+    command.add_argument(
+        "--noise",
+        action="append",
+        default=[],
+        metavar="NAME:P",
+        help="perturb texts, e.g. inner_swap:0.2; repeatable, in order",
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the noise")
+    command.add_argument(
+        "--no-text", action="store_true", help="leave the texts out"
+    )
+    command.add_argument(
+        "--check", action="store_true", help="only check a finished folder"
     )
     return command
 
