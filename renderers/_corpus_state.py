@@ -3,7 +3,6 @@
 Here: the files beside the shards, all written under a temporary name first.
 Not here: drawing, and reading a finished corpus (corpus.py)."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -40,22 +39,18 @@ class State:
         self._settings = json.loads(json.dumps(settings))
         self._check(resume)
         self._progress.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self._progress / "lock", "w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise RuntimeError(
-                "expected a folder that no other process writes to. "
-                f"Received: output={str(folder)!r}"
-            ) from error
-        for rest in self._folder.glob("*.tmp"):  # Of a run that was killed.
-            rest.unlink()
+        self._lock = _locked(self._progress / "lock")
+        self._clean()
         _write_json(self._progress / "settings.json", self._settings)
 
     def close(self):
-        """Lets another process at the folder."""
+        """Drops what is not complete; lets another process at the folder."""
+        self._clean()
         self._lock.close()
+
+    def _clean(self):
+        for rest in self._folder.glob("*.tmp"):
+            rest.unlink(missing_ok=True)
 
     def shard(self, number, suffix):
         """Path of a shard, str."""
@@ -165,6 +160,22 @@ def same(path, entry):
     if os.path.getsize(path) != entry["bytes"]:
         return False
     return file_entry(path)["sha256"] == entry["sha256"]
+
+
+def _locked(path):
+    """An open file that no other process has locked."""
+    import fcntl  # Not on every system on which texts are drawn.
+
+    file = open(path, "w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise RuntimeError(
+            "expected a folder that no other process writes to. "
+            f"Received: output={str(path.parents[1])!r}"
+        ) from error
+    return file
 
 
 def _totals(entries):

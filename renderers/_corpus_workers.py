@@ -5,10 +5,10 @@ the work (_corpus_shard.py). A worker is a new Python that imports neither
 the caller's script nor TensorFlow, and ends when its parent does."""
 
 import contextlib
+import json
 import os
 import pickle
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +16,7 @@ import threading
 from pixmodels.renderers import _corpus_shard
 
 _BOOT = (
-    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from pixmodels.renderers import _corpus_workers; _corpus_workers.main()"
 )
 
@@ -73,9 +73,11 @@ class _Team:
         self._threads = []
         for _ in range(workers):
             process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT],
+                [sys.executable, "-c", _BOOT, json.dumps(sys.path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                # Ctrl-C is for the parent, which then ends its workers.
+                start_new_session=True,
             )
             self._processes.append(process)
             thread = threading.Thread(
@@ -112,7 +114,6 @@ class _Team:
 
     def _feed(self, process):
         try:
-            _send(process.stdin, sys.path)
             _send(process.stdin, self._setup)
             while not self._stopped:
                 with self._lock:
@@ -153,8 +154,6 @@ def _send(stream, value):
 
 def main():
     """What a worker does: jobs from stdin, events to stdout."""
-    # Ctrl-C reaches the whole group; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     jobs = sys.stdin.buffer
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # What anything prints must not get between the events.

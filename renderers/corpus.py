@@ -17,6 +17,9 @@ from pixmodels.renderers import _corpus_record
 from pixmodels.renderers import _corpus_state
 from pixmodels.renderers._corpus_files import FORMATS
 
+# Shards kept open, well below the usual limit of 1,024 files a process.
+_MOST_OPEN = 256
+
 
 class Corpus:
     """A folder of shards as a random-access source.
@@ -47,6 +50,7 @@ class Corpus:
         counts = [shard["num_examples"] for shard in self.manifest["shards"]]
         self._ends = list(itertools.accumulate(counts))
         self._readers = {}
+        self._process = os.getpid()
         self._lock = threading.Lock()
         lengths = np.load(self._folder / self.manifest["lengths"]["file"])
         lengths.setflags(write=False)
@@ -83,9 +87,20 @@ class Corpus:
         shard = bisect.bisect_right(self._ends, number)
         first = self._ends[shard - 1] if shard else 0
         with self._lock:
-            if shard not in self._readers:
-                self._readers[shard] = self._open(shard)
-            return self._readers[shard][number - first]
+            return self._reader(shard)[number - first]
+
+    def _reader(self, shard):
+        """The reader of a shard; the least recently used is closed."""
+        if self._process != os.getpid():  # A forked child opens its own.
+            self._readers = {}
+            self._process = os.getpid()
+        reader = self._readers.pop(shard, None)
+        if reader is None:
+            if len(self._readers) >= _MOST_OPEN:
+                self._readers.pop(next(iter(self._readers))).close()
+            reader = self._open(shard)
+        self._readers[shard] = reader
+        return reader
 
     def _open(self, shard):
         name = self.manifest["shards"][shard]["file"]

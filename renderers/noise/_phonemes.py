@@ -7,7 +7,6 @@ What English spells in many ways, such as -ough, has a sound of its own."""
 import functools
 import re
 
-_V = "aeiouy"
 _C = "bcdfghjklmnpqrstvwxz"
 
 # (letters as a pattern, sounds); the first that matches at a place wins.
@@ -78,7 +77,7 @@ _EAR = (
     (r"h", "HH"),
     (r"w(?=[aeiou])", "W"),
     # Vowels before r.
-    (rf"[eiu]r(?=[{_C}]|$)", "ER"),
+    (rf"[eiu]r(?!r)(?=[{_C}]|$)", "ER"),
     (rf"or(?=[{_C}]|$)", "AO R"),
     (rf"ar(?=[{_C}]|$)", "AA R"),
     # Long vowels; an e at the end makes the vowel before it long.
@@ -136,7 +135,7 @@ _PEN = (
     (r"oo([lmnpt])$", r"u\1e"),
     (r"u([lmnpt])e$", r"oo\1"),
     (r"ee$", "y"),
-    (r"y$", "ee"),
+    (r"(?<=[a-z]{3})y$", "ee"),
     (r"aw", "au"),
     (r"au", "aw"),
     (r"oi", "oy"),
@@ -147,8 +146,8 @@ _PEN = (
     (r"ir", "er"),
     (r"(?<=.)y(?=.)", "i"),
     (r"tch", "ch"),
-    (r"ck", "k"),
-    (r"(?<=[aeiou])k", "ck"),
+    (r"ck(?![aeiouy])", "k"),
+    (r"(?<=[aeiou])k$", "ck"),
     (r"k(?=[aoulr])", "c"),
     (r"c(?!k)", "k"),
     (r"cc", "k"),
@@ -167,7 +166,6 @@ _PEN = (
     (r"ss", "s"),
     (r"z", "zz"),
     (r"([bdfglmnprt])\1(?![aeiouy])", r"\1"),
-    (r"(?<=[aeiou])([bdfglmnprt])(?=[aeiouy])", r"\1\1"),
     (r"(?<=[aeiou])([lft])$", r"\1\1"),
 )
 

@@ -31,7 +31,7 @@ class Phonetic(Attack):
 
     Example:
         >>> Phonetic()("The knight quickly took a photo", p=1.0, seed=4)
-        'The nite quicly toock a photto'
+        'The nite quicly toock a foto'
     """
 
     name = "phonetic"
