@@ -1,7 +1,7 @@
 """Text to pixels: fonts, bidi, shaping, drawing, patches.
 
 Here: `CairoRenderer`, its `FontStack`, the `RenderedBatch` it returns, and
-pictures of them for people (`gallery`). Not here: models, tasks, data sets,
+pictures for people (`gallery`, `show`). Not here: models, tasks, data sets,
 TensorFlow. Cairo, HarfBuzz and FriBidi are loaded by the first renderer made.
 Letters: B batch, H W pixels, N patches, P patch side in pixels."""
 
@@ -14,6 +14,7 @@ from pixmodels.renderers.gallery import gallery
 from pixmodels.renderers.render_corpus import render_corpus
 from pixmodels.renderers.rendered_batch import Cut
 from pixmodels.renderers.rendered_batch import RenderedBatch
+from pixmodels.renderers.show import show
 
 __all__ = [
     "CairoRenderer",
@@ -25,4 +26,5 @@ __all__ = [
     "gallery",
     "read_corpus",
     "render_corpus",
+    "show",
 ]

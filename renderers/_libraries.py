@@ -16,6 +16,9 @@ _INSTALL = {
     "fontTools.unicodedata": ("fonttools", "pip install fonttools"),
     "regex": ("regex", "pip install regex"),
     "PIL.Image": ("pillow", "pip install pillow"),
+    "matplotlib.figure": ("matplotlib", "pip install pixmodels[plots]"),
+    "matplotlib.lines": ("matplotlib", "pip install pixmodels[plots]"),
+    "matplotlib.patches": ("matplotlib", "pip install pixmodels[plots]"),
     "PIL.ImageColor": ("pillow", "pip install pillow"),
     "array_record.python.array_record_module": (
         "array-record",
