@@ -1,15 +1,19 @@
 """The Unicode bidirectional algorithm, by FriBidi.
 
 Here: embedding levels of a paragraph and the visual order of its runs. Not
-here: splitting into runs (_itemise.py). Base direction is that of the first
-strong character (rules P2, P3), left to right where there is none."""
+here: classes and brackets of characters (_bidi_classes.py), splitting into
+runs (_itemise.py). Base direction is that of the first strong character
+(rules P2, P3), left to right where there is none."""
 
 import ctypes
 import functools
+import itertools
 import re
 
 import numpy as np
 
+from pixmodels.renderers._bidi_classes import BRACKETS
+from pixmodels.renderers._bidi_classes import CLASSES
 from pixmodels.renderers._libraries import fribidi
 
 _AUTO = 0x40  # FRIBIDI_PAR_ON
@@ -29,15 +33,6 @@ def _functions():
     library = fribidi()
     pointer = ctypes.c_void_p
     length = ctypes.c_int
-    library.fribidi_get_bidi_types.argtypes = [pointer, length, pointer]
-    library.fribidi_get_bidi_types.restype = None
-    library.fribidi_get_bracket_types.argtypes = [
-        pointer,
-        length,
-        pointer,
-        pointer,
-    ]
-    library.fribidi_get_bracket_types.restype = None
     library.fribidi_get_par_embedding_levels_ex.argtypes = [
         pointer,
         pointer,
@@ -77,18 +72,12 @@ def levels(text, base=None):
     if base != 1 and (text.isascii() or _NEEDS_BIDI.search(text) is None):
         return None, 0
     count = len(text)
-    characters = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    types = np.empty(count, np.uint32)
-    brackets = np.empty(count, np.uint32)
+    types = np.fromiter(map(CLASSES.__getitem__, text), np.uint32, count)
+    brackets = map(BRACKETS.get, text, itertools.repeat(0))
+    brackets = np.fromiter(brackets, np.uint32, count)
     result = np.zeros(count, np.int8)
     direction = ctypes.c_uint32({None: _AUTO, 0: _LTR, 1: _RTL}[base])
     library = _functions()
-    library.fribidi_get_bidi_types(
-        characters.ctypes.data, count, types.ctypes.data
-    )
-    library.fribidi_get_bracket_types(
-        characters.ctypes.data, count, types.ctypes.data, brackets.ctypes.data
-    )
     highest = library.fribidi_get_par_embedding_levels_ex(
         types.ctypes.data,
         brackets.ctypes.data,

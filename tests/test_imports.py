@@ -43,6 +43,7 @@ INDEX_NAMES = {
     "PIL": "pillow",
     "cairo": "pycairo",
     "fontTools": "fonttools",
+    "gi": "PyGObject",
     "google": "protobuf",
     "sklearn": "scikit-learn",
     "tensorflow_datasets": "tensorflow-datasets",

@@ -78,14 +78,3 @@ def test_astral_characters_are_one_each():
 )
 def test_visual_order(levels, order):
     assert _bidi.visual_order(levels) == order
-
-
-def test_every_right_to_left_character_takes_the_full_path():
-    """The short cut for left-to-right text knows all of Python's classes."""
-    import unicodedata
-
-    special = {"R", "AL", "AN", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI"}
-    special |= {"FSI", "PDF", "PDI"}
-    for code in range(0x110000):
-        if unicodedata.bidirectional(chr(code)) in special:
-            assert _bidi._NEEDS_BIDI.search(chr(code)), hex(code)
