@@ -1,11 +1,12 @@
 """The font files of the default stack, by name, in fallback order.
 
-Here: names only, all from Debian's fonts-noto-core, fonts-noto-cjk and
-fonts-noto-color-emoji. Not here: how files are found or opened
-(_installed.py, _faces.py)."""
+Here: names only, from Debian's fonts-noto-core, fonts-noto-cjk,
+fonts-hanazono and fonts-noto-color-emoji. Not here: how files are found or
+opened (_installed.py, _faces.py)."""
 
 INSTALL = (
-    "apt-get install fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji"
+    "apt-get install fonts-noto-core fonts-noto-cjk fonts-hanazono "
+    "fonts-noto-color-emoji"
 )
 
 # The index of each region's face inside NotoSansCJK-Regular.ttc.
@@ -51,6 +52,9 @@ _LAST = """
     SansMayanNumerals SansIndicSiyaqNumbers SansNushu SerifTangut
     SansSignWriting Music
 """
+# Han characters that are in no Noto font of Debian's: 60,000 of Unicode's
+# extensions B to F, among them those of Vietnamese in Han script.
+_RARE_HAN = "HanaMinB.ttf"
 
 
 def default_files(han="SC"):
@@ -61,5 +65,5 @@ def default_files(han="SC"):
         [f"Noto{name}-Regular.ttf#0" for name in _FIRST.split()]
         + [f"{CJK_FILE}#{face}" for face in faces]
         + [f"Noto{name}-Regular.ttf#0" for name in _LAST.split()]
-        + [f"{EMOJI_FILE}#0"]
+        + [f"{_RARE_HAN}#0", f"{EMOJI_FILE}#0"]
     )

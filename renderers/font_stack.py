@@ -107,9 +107,11 @@ class FontStack:
         """The Noto stack of Debian's packages named in README.md.
 
         NotoSans-Regular first, then about 150 faces for the scripts of
-        Unicode, colour emoji last (_noto.py). Noto's four CJK faces cover the
-        same characters, so the one that stands first draws all Han text: the
-        regional forms are chosen for a renderer, not for a text.
+        Unicode, then HanaMinB (fonts-hanazono) for rare Han characters, of
+        which Debian's Noto has none, colour emoji last (_noto.py). Noto's
+        four CJK faces cover the same characters, so the one that stands first
+        draws all Han text: the regional forms are chosen for a renderer, not
+        for a text.
 
         Args:
             han: regional Han forms, `"SC"` (mainland China), `"TC"` (Taiwan),
