@@ -153,14 +153,9 @@ class CairoRenderer:
                 f"72). Received: font_size={font_size!r}, dpi={dpi!r}"
             )
         self.color_mode = color_mode
-        self.ink = plain(ink)
-        self.paper = plain(paper)
+        self.ink, self.paper = plain(ink), plain(paper)
         self._palette = Palette(color_mode, ink, paper)
-        if baseline not in _BASELINES:
-            raise ValueError(
-                f"expected one of {_BASELINES}. Received: baseline={baseline!r}"
-            )
-        self.baseline = baseline
+        self.baseline = _baseline(baseline)
         for module in ("cairo", "uharfbuzz", "fontTools.unicodedata", "regex"):
             load(module)
         fribidi()
@@ -303,6 +298,14 @@ def _stack(font_stack, language):
 
 def _counts(layouts):
     return np.array([layout.num_patches for layout in layouts], np.int32)
+
+
+def _baseline(name):
+    if name not in _BASELINES:
+        raise ValueError(
+            f"expected one of {_BASELINES}. Received: baseline={name!r}"
+        )
+    return name
 
 
 def _patch_size(value):
