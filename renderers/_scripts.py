@@ -86,6 +86,8 @@ def advice(code, characters, emoji):
         line = "apt-get install fonts-noto-color-emoji (NotoColorEmoji.ttf)"
     elif found is not None:
         line = f"apt-get install {found[0]} ({found[1]})"
+        if code == "Hani":
+            line += "; for rare characters fonts-hanazono (HanaMinB.ttf)"
     elif code in ("Zyyy", "Zinh"):
         line = f"apt-get install fonts-noto-core ({_SYMBOLS})"
     else:

@@ -80,6 +80,8 @@ def test_every_script_of_the_default_stack_has_its_advice(renderer):
     """The file that is named for a script holds most of its characters."""
     most = {}
     for row in renderer.font_stack.coverage():
+        if row.font == "HanaMinB.ttf#0":  # Rare characters only.
+            continue
         for code, count in row.scripts.items():
             if count > most.get(code, (0, ""))[0]:
                 most[code] = count, row.font.split("#")[0]
