@@ -38,6 +38,10 @@ class Joiner:
             shaper, stack, language, baseline, height, palette
         )
         self._column = self._store.column
+        # As wide as anything that a unit may lack.
+        self._blank = self._store.blank(
+            self._patch + self._store.space + MARGIN
+        )
         self._units = ({}, {}, {}, {})
         self._overhang = {}
 
@@ -82,8 +86,11 @@ class Joiner:
         if not 0 < len(text) < max_patches:
             return None
         scripts = self._scripts(text)
-        if None in scripts or "" in text:
+        kinds = set(scripts)
+        if None in kinds or "" in text:
             return None
+        if len(kinds) == 1:
+            return [(scripts[0], text)]
         plan = {}
         for script, word in zip(scripts, text):
             plan.setdefault(script, []).append(word)
@@ -203,16 +210,15 @@ class Joiner:
                 self._overhang[word] = head
             unit = cell[-before:]
         else:
-            unit = self._store.blank(before // height) + cell
+            unit = self._blank[:before] + cell
         if tail == space and not self._is_blank(unit[size:]):
             return None
-        lacking = max(size - len(unit), 0) // height
-        unit = unit[:size] + self._store.blank(lacking)
+        unit = unit[:size] + self._blank[: max(size - len(unit), 0)]
         self._units[place][word] = unit
         return unit
 
     def _is_blank(self, columns):
-        return columns == self._store.blank(len(columns) // self._column)
+        return columns == self._blank[: len(columns)]
 
     def _hang(self, strip, words, starts, size):
         """Adds what words have left of their origin, or None where it meets

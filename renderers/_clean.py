@@ -73,6 +73,8 @@ def _check_item(item, name):
             "expected a pair of two texts; words go in a list. "
             f"Received: {name} with {len(item)} items"
         )
+    if set(map(type, item)) <= {str}:
+        return
     for index, part in enumerate(item):
         if not isinstance(part, str):
             raise TypeError(

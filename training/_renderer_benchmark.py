@@ -10,15 +10,18 @@ import pathlib
 import platform
 import statistics
 import tarfile
+import tempfile
 import time
 
 import numpy as np
 
 from pixmodels.renderers import CairoRenderer
+from pixmodels.renderers import render_corpus
 
 _FONT = "NotoSans-Regular.ttf"
 _WORDS = 20  # Words of a line.
 _BATCH = 50
+_CORPUS_ROUNDS = 5
 
 
 def run(paths, *, rounds=20, lines=2000, warm_lines=30000):
@@ -46,7 +49,7 @@ def run(paths, *, rounds=20, lines=2000, warm_lines=30000):
 
     texts, other = _split(paths, lines, warm_lines)
     pango = PangoCairoRenderer(_make().font_stack.paths[0])
-    _pin()
+    cores = _pin()
     _head(rounds, texts, other)
     for kind in _KINDS:
         theirs, ours, prepare = _KINDS[kind]
@@ -56,6 +59,7 @@ def run(paths, *, rounds=20, lines=2000, warm_lines=30000):
         for batch in _batches([prepare(text) for text in other]):
             warm(batch)
         _measure(kind, pango, warm, cold, theirs, ours, inputs, rounds)
+    _processes(other + texts, cores)
 
 
 def _measure(kind, pango, warm, cold, theirs, ours, inputs, rounds):
@@ -173,9 +177,42 @@ def _make(kind=None):
 
 
 def _pin():
-    """This process on one core, where the system can."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    """Puts this process on one core, where the system can; returns all."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    return cores
+
+
+def _processes(texts, cores):
+    """Prints the speed of `render_corpus` with two workers over one."""
+    if cores is None or len(cores) < 2:
+        print("two processes  not measured: one core")
+        return
+    os.sched_setaffinity(0, cores)
+    ratios = []
+    for number in range(_CORPUS_ROUNDS):
+        seconds = {}
+        for workers in (1, 2) if number % 2 else (2, 1):
+            with tempfile.TemporaryDirectory() as folder:
+                begin = time.perf_counter()
+                render_corpus(
+                    texts,
+                    pathlib.Path(folder) / "corpus",
+                    _make(),
+                    workers=workers,
+                    shard_size=1024,
+                    progress=False,
+                )
+                seconds[workers] = time.perf_counter() - begin
+        ratios.append(seconds[1] / seconds[2])
+        rate = len(texts) / seconds[1]
+    print(
+        f"two processes  x{statistics.median(ratios):.2f} "
+        f"[{min(ratios):.2f}..{max(ratios):.2f}] of one ({rate:.0f}/s), "
+        f"render_corpus of {len(texts)} lines, wall time"
+    )
 
 
 def _head(rounds, texts, other):
