@@ -11,6 +11,8 @@ from pixmodels.renderers.corpus import check_corpus
 from pixmodels.renderers.corpus import read_corpus
 from pixmodels.renderers.font_stack import FontStack
 from pixmodels.renderers.gallery import gallery
+from pixmodels.renderers.offsets import Located
+from pixmodels.renderers.offsets import Offsets
 from pixmodels.renderers.render_corpus import render_corpus
 from pixmodels.renderers.rendered_batch import Cut
 from pixmodels.renderers.rendered_batch import RenderedBatch
@@ -21,6 +23,8 @@ __all__ = [
     "Corpus",
     "Cut",
     "FontStack",
+    "Located",
+    "Offsets",
     "RenderedBatch",
     "check_corpus",
     "gallery",

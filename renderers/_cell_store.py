@@ -118,9 +118,18 @@ class CellStore:
         """`CacheInfo`."""
         return CacheInfo(self._hits, self._misses, self._maxsize, self._size)
 
-    def trim(self):
-        """Forgets all words once there are too many; True where it did."""
-        if max(len(self.scripts), self._size) <= self._maxsize:
+    def count(self, hits, misses):
+        """Counts words that are kept elsewhere."""
+        self._hits += hits
+        self._misses += misses
+
+    def trim(self, others=0):
+        """Forgets all words once there are too many; True where it did.
+
+        Args:
+            others: number of words that are kept elsewhere.
+        """
+        if max(len(self.scripts), self._size, others) <= self._maxsize:
             return False
         self.scripts.clear()
         self.cells.clear()

@@ -6,14 +6,23 @@ _layout.py, _raster.py), which takes every other text."""
 
 from itertools import accumulate
 
+import numpy as np
+
+from pixmodels.renderers import _bidi
 from pixmodels.renderers._cell_store import NEUTRAL
 from pixmodels.renderers._cell_store import CellStore
 from pixmodels.renderers._layout import MARGIN
 from pixmodels.renderers._layout import Layout
+from pixmodels.renderers._raster import draw
+from pixmodels.renderers._segment import stands_alone
 
 _MOST = 1 << 14  # Characters of a text that is looked at.
+_LONGEST = 48  # Characters of a word that is kept in bigrams.
 # Where a word stands in a list.
 _FIRST, _MIDDLE, _LAST, _ONLY = range(4)
+
+
+_LAYOUTS = ("continuous", "words", "bigrams")
 
 
 class Joiner:
@@ -30,9 +39,21 @@ class Joiner:
         baseline: int, 1/1024 px from the top.
         sides: height and width of a patch, pixels.
         palette: Palette.
+        layout: the renderer's; None joins nothing.
+        units: UnitShaper of the layout `"bigrams"`, else None.
     """
 
-    def __init__(self, shaper, stack, language, baseline, sides, palette):
+    def __init__(
+        self, shaper, stack, language, baseline, sides, palette, layout, units
+    ):
+        self._layout = layout
+        self._unit_shaper = units
+        self._baseline = baseline
+        self._sides = sides
+        self._palette = palette
+        self._bigrams_of = {}
+        self._bigram_of = {}
+        self._bigram_overhang = {}
         height, self._patch = sides
         self._store = CellStore(
             shaper, stack, language, baseline, height, palette
@@ -49,21 +70,28 @@ class Joiner:
         """`CacheInfo` of the drawn words."""
         return self._store.info()
 
-    def lay_out(self, texts, max_patches):
+    def lay_out(self, texts, max_patches, offsets=False):
         """Layouts of those texts that can be joined.
 
         Args:
             texts: list of str, (str, str) and lists of str.
             max_patches: L.
+            offsets: whether offsets are asked for, which cells do not have.
 
         Returns:
             list of Layout, with None for every other text.
         """
-        if not self._store.usable:
+        if offsets or self._layout not in _LAYOUTS or not self._store.usable:
             return [None] * len(texts)
-        if self._store.trim():
-            for kept in (*self._units, self._overhang):
+        if self._store.trim(len(self._bigrams_of)):
+            for kept in (*self._units, self._overhang, self._bigram_of):
                 kept.clear()
+            self._bigrams_of.clear()
+            self._bigram_overhang.clear()
+        if self._layout == "bigrams":
+            return [self._bigrams(text, max_patches - 1) for text in texts]
+        if self._layout == "words":
+            texts = [_as_words(text) for text in texts]
         plans = [self._plan(text, max_patches) for text in texts]
         wanted = {}
         for plan in plans:
@@ -83,7 +111,7 @@ class Joiner:
         if isinstance(text, tuple):
             plans = [self._split(part) for part in text]
             return plans if all(plans) else None
-        if not 0 < len(text) < max_patches:
+        if not text or not 0 < len(text) < max_patches:
             return None
         scripts = self._scripts(text)
         kinds = set(scripts)
@@ -143,7 +171,12 @@ class Joiner:
         if found is None:
             return None
         end = min(-(-(found[1] + MARGIN) // self._patch), last)
-        return Layout(strips=(found[0],), sep_patches=(end,), num_patches=end)
+        return Layout(
+            strips=(found[0],),
+            sep_patches=(end,),
+            num_patches=end,
+            segments=((0, 0, end),),
+        )
 
     def _pair(self, plans, last):
         found = self._strip(plans[0], MARGIN, last)
@@ -159,6 +192,7 @@ class Joiner:
             strips=(found[0], second[0]),
             sep_patches=(first, end),
             num_patches=end,
+            segments=((0, 0, first), (1, min(first + 1, end), end)),
         )
 
     def _words(self, words, last):
@@ -179,16 +213,8 @@ class Joiner:
         if starts[-1] > last:
             return None
         strip = b"".join(parts)
-        if not self._overhang.keys().isdisjoint(words):
-            strip = self._hang(strip, words, starts, size)
-            if strip is None:
-                return None
-        return Layout(
-            strips=((0, strip),),
-            sep_patches=(starts[-1],),
-            num_patches=starts[-1],
-            word_starts=(0, *starts),
-        )
+        strip = self._hang(strip, words, starts, self._overhang)
+        return strip and _in_words(strip, starts)
 
     def _unit(self, word, place):
         """A word's pixels in whole patches, or None."""
@@ -220,15 +246,115 @@ class Joiner:
     def _is_blank(self, columns):
         return columns == self._blank[: len(columns)]
 
-    def _hang(self, strip, words, starts, size):
-        """Adds what words have left of their origin, or None where it meets
-        ink of the word before."""
+    def _hang(self, strip, words, starts, overhang):
+        """Adds what words have left of their origin; None where it meets ink.
+
+        Args:
+            strip: bytes, the words drawn so far.
+            words: list of str.
+            starts: list of int, the patch where each word ends.
+            overhang: dict from word to bytes of columns.
+        """
+        if overhang.keys().isdisjoint(words):
+            return strip
         strip = bytearray(strip)
         for word, start in zip(words[1:], starts):
-            head = self._overhang.get(word)
+            head = overhang.get(word)
             if head is not None:
-                at = slice(start * size - len(head), start * size)
+                end = start * self._patch * self._column
+                at = slice(end - len(head), end)
                 if not self._is_blank(strip[at]):
                     return None
                 strip[at] = head
-        return strip
+        return bytes(strip)
+
+    def _bigrams(self, text, last):
+        """Layout of a str whose units look the same wherever they stand."""
+        if not isinstance(text, str) or not text.isprintable():
+            return None
+        words = text.split() if len(text) <= _MOST else ()
+        if not 0 < len(words) <= last:
+            return None
+        parts = list(map(self._bigrams_of.get, words))
+        missing = parts.count(None)
+        self._store.count(len(words) - missing, missing)
+        if missing:
+            for index, word in enumerate(words):
+                if parts[index] is None:
+                    parts[index] = self._bigrams_of_word(word)
+        if False in parts:
+            return None
+        size = self._patch * self._column
+        starts = [length // size for length in accumulate(map(len, parts))]
+        if starts[-1] > last:
+            return None
+        strip = self._hang(b"".join(parts), words, starts, self._overhang)
+        return strip and _in_words(strip, starts)
+
+    def _bigrams_of_word(self, word):
+        """A word's pixels in whole patches, or False."""
+        found = False
+        if len(word) > _LONGEST:
+            return found
+        if _bidi.levels(word)[0] is None and stands_alone(word):
+            found = self._joined_units(word)
+        self._bigrams_of[word] = found
+        return found
+
+    def _joined_units(self, word):
+        units = self._unit_shaper.units(word)
+        texts = [word[unit.start : unit.end] for unit in units]
+        parts = [
+            self._bigram(text, unit.line) for text, unit in zip(texts, units)
+        ]
+        if False in parts:
+            return False
+        if texts[0] in self._bigram_overhang:
+            self._overhang[word] = self._bigram_overhang[texts[0]]
+        size = self._patch * self._column
+        starts = [length // size for length in accumulate(map(len, parts))]
+        strip = b"".join(parts)
+        strip = self._hang(strip, texts, starts, self._bigram_overhang)
+        return False if strip is None else strip
+
+    def _bigram(self, text, line):
+        """A unit's pixels in whole patches, or False if ink leaves them."""
+        found = self._bigram_of.get(text)
+        if found is not None:
+            return found
+        side = self._patch
+        count = max(1, -(-line.width // side))
+        # With a patch on both sides, to see what of the ink is there.
+        layout = Layout(lines=[(side, line)], num_patches=count + 2)
+        pixels = draw(
+            [layout], self._baseline, self._sides, count + 2, self._palette
+        )[0]
+        columns = pixels.swapaxes(0, 1)
+        inked = np.any(columns != self._palette.paper, axis=1)
+        inked = inked.reshape(len(columns), -1).any(axis=1)
+        found = False
+        if not (line.missing or line.mixed or inked[-side:].any()):
+            found = columns[side:-side].tobytes()
+            if inked[:side].any():
+                head = columns[np.argmax(inked) : side]
+                self._bigram_overhang[text] = head.tobytes()
+        self._bigram_of[text] = found
+        return found
+
+
+def _in_words(strip, starts):
+    """A layout of words that end where `starts` says."""
+    return Layout(
+        strips=((0, strip),),
+        sep_patches=(starts[-1],),
+        num_patches=starts[-1],
+        word_starts=(0, *starts),
+        segments=((0, 0, starts[-1]),),
+    )
+
+
+def _as_words(text):
+    """The words of a str, a list as it is; what is never joined as []."""
+    if isinstance(text, str):
+        return text.split() if text.isprintable() else []
+    return text if isinstance(text, list) else []

@@ -110,7 +110,7 @@ def _render(setup, texts, numbers):
 
 def _records(setup, texts, numbers, batch, counts):
     records = []
-    side = batch.patch_width or batch.patch_size
+    side = batch.patch_width
     for place, (number, text) in enumerate(zip(numbers, texts)):
         patches = int(batch.num_patches[place]) + 1
         pixels = batch.pixels[place][:, : patches * side]

@@ -36,6 +36,11 @@ def graphemes(text):
     return _cluster_pattern().findall(text)
 
 
+def graphemes_of(text):
+    """The same one by one, for the beginning of a long text."""
+    return (match.group() for match in _cluster_pattern().finditer(text))
+
+
 def grapheme_start(text, index):
     """The start of the grapheme cluster of `text` that holds `index`."""
     start = 0

@@ -22,16 +22,20 @@ from pixmodels.renderers._pygame import PygameShaper
 from pixmodels.renderers._raster import baseline as pango_baseline
 from pixmodels.renderers._raster import draw
 from pixmodels.renderers._raster import sides
+from pixmodels.renderers._segment import DIRECTIONS
+from pixmodels.renderers._segment import LAYOUTS
 from pixmodels.renderers._shape import Shaper
+from pixmodels.renderers._sheets import Sheets
+from pixmodels.renderers._sheets import check_choice
+from pixmodels.renderers._units import UnitShaper
 from pixmodels.renderers.font_stack import FontStack
-from pixmodels.renderers.rendered_batch import RenderedBatch
 
 _LARGEST = 1024
 _BASELINES = ("pangocairo", "pygame")
 _HAN = {"ja": "JP", "ko": "KR", "zh-hant": "TC", "zh-tw": "TC", "zh-hk": "TC"}
 
 
-class CairoRenderer:
+class CairoRenderer(Sheets):
     """Draws texts as patches, pixel for pixel as PIXEL's renderer.
 
     One line per text: shaped by HarfBuzz, ordered by the Unicode
@@ -130,11 +134,15 @@ class CairoRenderer:
         font_size=8.0,
         dpi=120,
         language=None,
+        layout="continuous",
+        direction="auto",
         color_mode="grey",
         ink="black",
         paper="white",
         baseline="pangocairo",
     ):
+        self.layout = check_choice("layout", layout, LAYOUTS)
+        self.direction = check_choice("direction", direction, DIRECTIONS)
         self.patch_size = _patch_size(patch_size)
         self.max_patches = _whole("max_patches", max_patches, 2)
         self.font_size = _positive("font_size", font_size)
@@ -161,6 +169,9 @@ class CairoRenderer:
         fribidi()
         shaper = Shaper if baseline == "pangocairo" else PygameShaper
         self._shaper = shaper(self.font_stack, size, language or "c")
+        self._units = None
+        if layout not in ("continuous", "words"):
+            self._units = UnitShaper(self._shaper, layout)
         check(*self.font_stack.entry(0))
         self._baseline = self._place()
         self._joiner = Joiner(
@@ -170,6 +181,8 @@ class CairoRenderer:
             self._baseline,
             sides(self.patch_size),
             self._palette,
+            None if direction == "rtl" else layout,
+            self._units,
         )
         self._lock = threading.RLock()
         self._frozen = True
@@ -188,27 +201,17 @@ class CairoRenderer:
             )
         super().__setattr__(name, value)
 
-    def __call__(self, texts, num_patches=None):
-        layouts = self._layouts(texts, num_patches)
+    def __call__(self, texts, num_patches=None, *, return_offsets=False):
+        layouts = self._layouts(texts, num_patches, return_offsets)
         if num_patches is None:
             num_patches = max((x.num_patches + 1 for x in layouts), default=1)
-        with self._lock:
-            pixels = draw(
-                layouts,
-                self._baseline,
-                self.patch_size,
-                num_patches,
-                self._palette,
-            )
-        return RenderedBatch(
-            pixels=pixels,
-            num_patches=_counts(layouts),
-            sep_patches=[layout.sep_patches for layout in layouts],
-            word_starts=[layout.word_starts for layout in layouts],
-            truncated=[tuple(x.cuts) if x.cuts else None for x in layouts],
-            missing=[tuple(layout.missing) for layout in layouts],
-            patch_width=sides(self.patch_size)[1],
-        )
+        parts = None
+        if return_offsets:
+            parts = [
+                (text,) if isinstance(text, str) else tuple(text)
+                for text in check_texts(texts)
+            ]
+        return self._draw(layouts, parts, num_patches, offsets=return_offsets)
 
     def widths(self, texts):
         """Patches that each text takes, end patch included, without drawing.
@@ -219,21 +222,15 @@ class CairoRenderer:
         Returns:
             (B,) int32, at most `max_patches`.
         """
-        return _counts(self._layouts(texts, None)) + np.int32(1)
+        layouts = self._layouts(texts, None)
+        return np.array([x.num_patches + 1 for x in layouts], np.int32)
 
-    def _layouts(self, texts, num_patches):
-        limit = self.max_patches
-        if num_patches is not None:
-            limit = _whole("num_patches", num_patches, 2)
-            if limit > self.max_patches:
-                raise ValueError(
-                    f"expected at most max_patches={self.max_patches}. "
-                    f"Received: num_patches={num_patches!r}"
-                )
+    def _layouts(self, texts, num_patches, offsets=False):
+        limit = self._number("num_patches", num_patches, 2)
         texts = check_texts(texts)
         with self._lock:
-            setter = Typesetter(self._shaper, sides(self.patch_size)[1], limit)
-            joined = self._joiner.lay_out(texts, limit)
+            joined = self._joiner.lay_out(texts, limit, offsets=offsets)
+            setter = self._setter(limit)
             return [
                 layout or setter.lay_out(text)
                 for text, layout in zip(texts, joined)
@@ -242,6 +239,30 @@ class CairoRenderer:
     def cache_info(self):
         """`CacheInfo(hits, misses, maxsize, currsize)` of drawn words."""
         return self._joiner.info()
+
+    def _setter(self, num_patches):
+        return Typesetter(
+            self._shaper,
+            self._patch_shape[1],
+            num_patches,
+            layout=self.layout,
+            direction=self.direction,
+            units=self._units,
+        )
+
+    def _pixels(self, layouts, num_patches):
+        with self._lock:
+            return draw(
+                layouts,
+                self._baseline,
+                self.patch_size,
+                num_patches,
+                self._palette,
+            )
+
+    @property
+    def _patch_shape(self):
+        return sides(self.patch_size)
 
     def get_config(self):
         """JSON-able dict; fonts by path, face and SHA-256."""
@@ -265,6 +286,8 @@ class CairoRenderer:
             "font_size": self.font_size,
             "dpi": self.dpi,
             "language": self.language,
+            "layout": self.layout,
+            "direction": self.direction,
             "color_mode": self.color_mode,
             "ink": self.ink,
             "paper": self.paper,
@@ -294,10 +317,6 @@ def _stack(font_stack, language):
         if tag == prefix or tag.startswith(prefix + "-"):
             return FontStack.default(han)
     return FontStack.default()
-
-
-def _counts(layouts):
-    return np.array([layout.num_patches for layout in layouts], np.int32)
 
 
 def _baseline(name):

@@ -36,8 +36,8 @@ def gallery(texts, renderer, *, scale=2, gap=4):
         raise ValueError("expected at least one text. Received: texts=[]")
     labels = renderer([label for label, _ in rows])
     batch = renderer([text for _, text in rows])
-    height = batch.patch_size
-    side = batch.patch_width or height
+    height = batch.patch_height
+    side = batch.patch_width
     left = int(labels.num_patches.max()) * side
     right = batch.pixels.shape[2]
     page = _paper(

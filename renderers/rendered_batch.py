@@ -1,7 +1,8 @@
 """`RenderedBatch`: what a renderer returns.
 
 Here: the pixels of a batch, its patch counts, the report of what was cut or
-has no glyph; saving as a picture. Not here: how it is drawn."""
+has no glyph; saving as a picture. Not here: how it is drawn, nor which
+characters stand in which patch (offsets.py)."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,13 +10,15 @@ from typing import NamedTuple
 import numpy as np
 
 from pixmodels.renderers._libraries import load
+from pixmodels.renderers.offsets import Offsets
 
 
 class Cut(NamedTuple):
     """Characters that did not fit.
 
     Attributes:
-        part: 0 for a str; 0 or 1 in a pair; index of the word in a list.
+        part: 0 for a str; 0 or 1 in a pair; index of the word in a list, of
+            the text in a pack.
         start, end: span of characters in that part; `end` is its length.
         text: the characters cut, as received.
     """
@@ -28,25 +31,34 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class RenderedBatch:
-    """Texts as pixels, one row of patches each.
+    """Texts as pixels, a grid of patches each: one row, or a page of rows.
 
-    The names are PIXEL's; patches are counted from 0 at the left. Unlike
-    PIXEL's PangoCairo renderer, `sep_patches` counts patches, not pixels.
+    The names are PIXEL's; patches are counted from 0 at the left, row by row.
+    Unlike PIXEL's PangoCairo renderer, `sep_patches` counts patches, not
+    pixels.
 
     Attributes:
-        pixels: (B, P, N * P) uint8, 0 black, 255 white; in colour
-            (B, P, N * P, 3).
-        num_patches: (B,) int32, patches before the end patch, separator
+        pixels: (B, H, W) uint8, 0 black, 255 white, in colour (B, H, W, 3);
+            H is R patches of height P, W is C patches of width P.
+        num_patches: (B,) int32, patches before the end patch, separators
             included (PIXEL's num_text_patches).
         sep_patches: per text, tuple of the black patches: (end,) or, for a
-            pair, (separator, end).
-        word_starts: per text None, or for a list of words a tuple of the
-            patch where each drawn word starts, then the end patch.
+            pair, (separator, end); the end patch is the last.
+        word_starts: per text None, or for a list of words, and for every text
+            in the layouts that cut it into words, a tuple of the patch where
+            each drawn word starts, then the end patch.
         truncated: per text None, or a tuple of `Cut`, one per cut part.
         missing: per text, tuple of the characters for which no font has a
             glyph (drawn as .notdef) and of lone surrogates (drawn as U+FFFD),
             each once, in order.
-        patch_width: width of a patch, pixels; None: `patch_size`.
+        segments: per text, a tuple of (text, first patch, patch after the
+            last): 0 for a str or list, 0 and 1 for a pair; in a pack the
+            indices of the texts in the row.
+        offsets: `Offsets`, or None where they were not asked for.
+        window_of: (B,) int32, of windows the pair that each row is from;
+            else None.
+        patch_shape: (height, width) of a patch, pixels; None: square, as high
+            as the pixels.
     """
 
     pixels: np.ndarray
@@ -55,24 +67,85 @@ class RenderedBatch:
     word_starts: list[tuple[int, ...] | None]
     truncated: list[tuple[Cut, ...] | None]
     missing: list[tuple[str, ...]]
-    patch_width: int | None = None
+    segments: list[tuple[tuple[int, int, int], ...]] | None = None
+    offsets: Offsets | None = None
+    window_of: np.ndarray | None = None
+    patch_shape: tuple[int, int] | None = None
 
     def __len__(self):
         return len(self.num_patches)
 
     @property
     def patch_size(self):
-        """P: height of the pixels and of a patch, pixels."""
-        return self.pixels.shape[1]
+        """P: height and width of a patch in pixels; (height, width) if not
+        the same.
+        """
+        height, width = self._patch
+        return height if height == width else (height, width)
+
+    @property
+    def patch_height(self):
+        """Height of a patch, pixels."""
+        return self._patch[0]
+
+    @property
+    def patch_width(self):
+        """Width of a patch, pixels."""
+        return self._patch[1]
+
+    @property
+    def grid(self):
+        """(R, C): rows and columns of patches."""
+        height, width = self._patch
+        return self.pixels.shape[1] // height, self.pixels.shape[2] // width
 
     @property
     def attention_mask(self):
         """(B, N) bool, True on the text, separators and the end patch."""
-        width = self.pixels.shape[2] // (self.patch_width or self.patch_size)
-        return np.arange(width)[None, :] <= self.num_patches[:, None]
+        rows, columns = self.grid
+        places = np.arange(rows * columns)
+        return places[None, :] <= self.num_patches[:, None]
+
+    @property
+    def _patch(self):
+        return self.patch_shape or (self.pixels.shape[1],) * 2
+
+    def locate(self, index, first_patch, last_patch):
+        """The characters in patches `first_patch` to `last_patch`, inclusive.
+
+        Returns:
+            list of `Located` (part, start, end, text), as in
+            `Offsets.locate`.
+
+        Raises:
+            IndexError: no such text.
+            ValueError: the batch has no offsets, or the range is not in it.
+        """
+        return self._need_offsets().locate(index, first_patch, last_patch)
+
+    def patches_of(self, index, part, start, end):
+        """The ranges of patches that hold characters `start:end` of a part.
+
+        Returns:
+            list of (first patch, last patch), inclusive, as in
+            `Offsets.patches_of`.
+
+        Raises:
+            IndexError: no such text or part.
+            ValueError: the batch has no offsets, or no such characters.
+        """
+        return self._need_offsets().patches_of(index, part, start, end)
+
+    def _need_offsets(self):
+        if self.offsets is None:
+            raise ValueError(
+                "expected a batch drawn with return_offsets=True. "
+                "Received: offsets=None"
+            )
+        return self.offsets
 
     def to_image(self, index=0, scale=1):
-        """One text as a `PIL.Image` (L or RGB), up to its end patch.
+        """One text as a `PIL.Image` (L, RGB) up to its end patch; a page whole.
 
         Args:
             index: which text of the batch.
@@ -87,9 +160,10 @@ class RenderedBatch:
             raise ValueError(
                 f"expected a whole number >= 1. Received: scale={scale!r}"
             )
-        side = self.patch_width or self.patch_size
-        width = (int(self.num_patches[index]) + 1) * side
-        pixels = self.pixels[index][:, :width]
+        pixels = self.pixels[index]
+        if self.grid[0] == 1:
+            width = (int(self.num_patches[index]) + 1) * self._patch[1]
+            pixels = pixels[:, :width]
         pixels = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
         return load("PIL.Image").fromarray(pixels)
 

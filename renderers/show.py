@@ -111,12 +111,12 @@ class _Row:
         self.text = text
         self.start = start
         self.stop = min(start + wrap, int(batch.num_patches[text]) + 1)
-        self.side = batch.patch_width or batch.patch_size
+        self.side = batch.patch_width
         self.pixels = batch.pixels[text][
             :, start * self.side : self.stop * self.side
         ]
         self.height, self.width = self.pixels.shape[:2]
-        self.patch_height = batch.patch_size
+        self.patch_height = batch.patch_height
         self.black = batch.sep_patches[text]
         self.word_starts = batch.word_starts[text]
 

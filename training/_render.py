@@ -44,7 +44,7 @@ def run(texts, output, *, fonts, font_size, dpi, max_patches, noise=()):
     _save(batch.pixels, output)
     rows = f"{len(texts)} row{'s' if len(texts) > 1 else ''}"
     height, width = (
-        batch.pixels.shape[0] * batch.patch_size,
+        batch.pixels.shape[0] * batch.pixels.shape[1],
         (batch.pixels.shape[2]),
     )
     print(f"{output}: {rows}, {width} x {height} pixels", file=sys.stderr)

@@ -164,9 +164,11 @@ _KINDS = {
     "string": (_each("text"), _draw, str),
     "word list": (_each("words"), _draw, str.split),
     "pair": (_each_pair("pair"), _draw, _halves),
-    # "pair + offsets": (
-    #    _each_pair("pair_with_offsets"), _draw_offsets, _halves),
-    # "bigrams": (_each("bigrams"), _draw, str),
+    "pair + offsets": (
+        _each_pair("pair_with_offsets"),
+        _draw_offsets,
+        _halves,
+    ),
     "floats": (_their_floats, _floats, str),
 }
 

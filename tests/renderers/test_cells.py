@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 
 from pixmodels.renderers import CairoRenderer
 from pixmodels.renderers._cell_store import CellStore
-from pixmodels.renderers._layout import Typesetter
 from pixmodels.renderers._palette import Palette
 from pixmodels.renderers._raster import draw
-from pixmodels.renderers._raster import sides
 from pixmodels.renderers.samples import SAMPLES
 
 # Words whose ink leaves their advance on the left or right, words that are
@@ -27,8 +25,7 @@ TEXTS = st.lists(st.sampled_from([*WORDS, ""]), max_size=13)
 def both(renderer, texts, limit=37):
     """[(joined, full)] pixels and reports of the texts that are joined."""
     joined = renderer._joiner.lay_out(texts, limit)
-    width = sides(renderer.patch_size)[1]
-    setter = Typesetter(renderer._shaper, width, limit)
+    setter = renderer._setter(limit)
     pairs = [(a, setter.lay_out(text)) for text, a in zip(texts, joined) if a]
     size = renderer._baseline, renderer.patch_size, limit, renderer._palette
     return len(pairs), [
@@ -217,3 +214,42 @@ def test_pygame_lines_are_not_joined(make_renderer):
     make_renderer("NotoSans-Regular.ttf")
     renderer = CairoRenderer(["NotoSans-Regular.ttf"], baseline="pygame")
     assert renderer._joiner.lay_out(["just so"], 37) == [None]
+
+
+@pytest.mark.parametrize("layout", ["words", "bigrams"])
+@settings(max_examples=100, deadline=None)
+@given(words=TEXTS)
+def test_layouts_of_units(make_renderer, layout, words):
+    renderer = units_renderer(make_renderer, layout)
+    texts = [" ".join(words), " ".join(words[:3]), words]
+    assert_same(renderer, texts)
+
+
+_UNITS = {}
+
+
+def units_renderer(make_renderer, layout):
+    known = _UNITS
+    if layout not in known:
+        stack = make_renderer("NotoSans-Regular.ttf").font_stack
+        known[layout] = CairoRenderer(stack, layout=layout)
+    return known[layout]
+
+
+@pytest.mark.parametrize("layout", ["words", "bigrams"])
+def test_plain_words_are_joined_in_units(make_renderer, layout):
+    renderer = units_renderer(make_renderer, layout)
+    texts = ["just so  of June", " привет, мир!", "Wwww Mmmm"]
+    before = renderer.cache_info()
+    assert assert_same(renderer, texts) == 3
+    assert assert_same(renderer, texts) == 3
+    after = renderer.cache_info()
+    assert after.hits > before.hits
+
+
+def test_what_units_cannot_join(make_renderer):
+    renderer = units_renderer(make_renderer, "bigrams")
+    texts = ["", " ", ["just"], ("a", "b"), "a\tb", "שלום", "x" * 99, "日本"]
+    assert renderer._joiner.lay_out(texts, 97) == [None] * len(texts)
+    batch = renderer(["just so"], return_offsets=True)
+    np.testing.assert_array_equal(batch.pixels, renderer(["just so"]).pixels)

@@ -32,7 +32,7 @@ def test_patches_of_any_shape(latin, shape, mode):
     assert batch.attention_mask.sum(1).tolist() == (
         (batch.num_patches + 1).tolist()
     )
-    assert (batch.patch_size, batch.patch_width or height) == shape
+    assert (batch.patch_height, batch.patch_width) == shape
     line = drawn._shaper.line(TEXT)
     assert batch.num_patches[0] == -(-(2 + line.width + 2) // width)
     for index, patches in enumerate(batch.sep_patches):
