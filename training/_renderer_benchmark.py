@@ -169,6 +169,7 @@ _KINDS = {
         _draw_offsets,
         _halves,
     ),
+    "bigrams": (_each("bigrams"), _draw, str),
     "floats": (_their_floats, _floats, str),
 }
 
