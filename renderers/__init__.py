@@ -1,9 +1,12 @@
 """Text to pixels: fonts, bidi, shaping, drawing, patches.
 
 Here: `CairoRenderer`, its `FontStack`, the `RenderedBatch` it returns, and
-pictures for people (`gallery`, `show`). Not here: models, tasks, data sets,
-TensorFlow. Cairo, HarfBuzz and FriBidi are loaded by the first renderer made.
+pictures of them for people (`gallery`, `show`); `GraphRenderer`, which alone
+needs TensorFlow and is imported when first asked for. Not here: models, tasks,
+data sets. Cairo, HarfBuzz and FriBidi are loaded by the first renderer made.
 Letters: B batch, H W pixels, N patches, P patch side in pixels."""
+
+import importlib
 
 from pixmodels.renderers.cairo_renderer import CairoRenderer
 from pixmodels.renderers.corpus import Corpus
@@ -23,6 +26,7 @@ __all__ = [
     "Corpus",
     "Cut",
     "FontStack",
+    "GraphRenderer",
     "Located",
     "Offsets",
     "RenderedBatch",
@@ -32,3 +36,10 @@ __all__ = [
     "render_corpus",
     "show",
 ]
+
+
+def __getattr__(name):
+    if name != "GraphRenderer":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.graph_renderer")
+    return module.GraphRenderer

@@ -13,6 +13,7 @@ _INSTALL = {
         "apt-get install libcairo2-dev pkg-config && pip install pycairo",
     ),
     "uharfbuzz": ("uharfbuzz", "pip install uharfbuzz"),
+    "fontTools.ttLib": ("fonttools", "pip install fonttools"),
     "fontTools.unicodedata": ("fonttools", "pip install fonttools"),
     "regex": ("regex", "pip install regex"),
     "PIL.Image": ("pillow", "pip install pillow"),
