@@ -5,6 +5,7 @@ to left), their script, their font, brackets. Not here: glyphs
 (_atlas_plans.py). Everything follows _itemise.py and font_stack.py."""
 
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 
 from pixmodels.renderers._bidi import _NEEDS_BIDI
@@ -22,9 +23,7 @@ SCRIPTS = (
 )
 # HarfBuzz makes fractions of the digits beside it.
 _FRACTION_SLASH = 0x2044
-# A font that only common characters fall back to is worth its tables from
-# this many on (symbols, mathematics).
-_COMMON_WORTH = 100
+_MOST_FONTS = 31
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,16 @@ def charset(stack, scripts):
     wanted = {*scripts, "Zyyy"}
     alone = _alone()
     letters, commons = {}, {}
+    firsts = _first_fonts(maps)
     for code in sorted(set().union(*maps)):
         name = script(chr(code))
         if name in wanted and alone(code):
             forms = _forms(code)
-            font = _first(maps, forms)
+            font = firsts[code]
+            if len(forms) > 1:
+                font = next(
+                    n for n, map_ in enumerate(maps) if _has(map_, forms)
+                )
             (commons if name in NEUTRAL else letters)[code] = (
                 name,
                 font,
@@ -145,15 +149,23 @@ def _has(map_, forms):
     return any(form <= map_ for form in forms)
 
 
-def _first(maps, forms):
-    return next(index for index, map_ in enumerate(maps) if _has(map_, forms))
+def _first_fonts(maps):
+    """dict code point -> the first font whose own map has it."""
+    found = {}
+    for index in range(len(maps) - 1, -1, -1):
+        found.update(dict.fromkeys(maps[index], index))
+    return found
 
 
 def _worthy(letters, commons):
-    """Indices of the fonts to bake, in the order of the stack."""
-    # The first font is always there: it gives tabs and baseline.
-    count = dict.fromkeys((font for _, font, _ in letters.values()), 1 << 30)
-    count[0] = 1 << 30
-    for _, font, _ in commons.values():
-        count[font] = count.get(font, 0) + 1
-    return tuple(sorted(f for f, n in count.items() if n >= _COMMON_WORTH))
+    """Indices of the fonts to bake, in the order of the stack.
+
+    Those of the letters, and of the others that draw most common characters,
+    as many as there are bits in a mask.
+    """
+    fonts = {0} | {font for _, font, _ in letters.values()}
+    count = Counter(font for _, font, _ in commons.values())
+    for font, _ in count.most_common():
+        if len(fonts) < _MOST_FONTS:
+            fonts.add(font)
+    return tuple(sorted(fonts))

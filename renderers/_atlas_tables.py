@@ -30,7 +30,10 @@ COMMON_BIT = 1 << UNIT_BITS
 SCRIPT_SHIFT = 18
 SCRIPT_BITS = 5
 FONT_SHIFT = SCRIPT_SHIFT + SCRIPT_BITS
-_PAGE = 256
+FONT_BITS = 5
+# Set for the tab, so that whatever needs more than one run of the first font
+# is a large number.
+TAB_BIT = 1 << FONT_SHIFT + FONT_BITS
 _CHECKS = 200  # Random runs of each plan that are compared with HarfBuzz.
 # Become a space (_clean.py), less the carriage return, which may become one
 # together with the line feed after it.
@@ -44,9 +47,9 @@ class Tables:
     U units, S scripts + 1 (number 0: common), F fonts, C common characters.
 
     Attributes:
-        page: (0x1100,) where the block of each 256 code points starts.
-        character: unit, or place among the common characters | `COMMON_BIT`
-            | script << 18 | font << 23; 0 for what cannot be drawn.
+        character: by code point; unit, or place among the common characters |
+            `COMMON_BIT` | script << 18 | font << 23 | `TAB_BIT`; 0 for what
+            cannot be drawn, as for the last, which stands for all beyond.
         common: (plans * C,) unit of a common character in a plan.
         plan: (S * F,) where a script and font start in `common`.
         kept: (C,) bit mask of the fonts that keep a common character.
@@ -60,7 +63,7 @@ class Tables:
         ligature: (3 * ligatures,) units of first, middle, last character.
         start: (U,) first column in `ink`.
         extent: (U,) (left + 2048) << 12 | width, pixels.
-        ink: (columns, P) uint8, 255 white; column 0 white, column 1 black.
+        ink: (columns, P) uint8, 255 white; 0 white, 1 to P black.
         pairs: sorted int64, code point << 21 | code point of a mark.
         composed: what each pair becomes.
         tab: pixels between tab stops, 0 if a tab has no width.
@@ -70,7 +73,6 @@ class Tables:
             were left out.
     """
 
-    page: np.ndarray
     character: np.ndarray
     common: np.ndarray
     plan: np.ndarray
@@ -199,16 +201,18 @@ class _Builder:
         characters = self._letters()
         for place, (code, (font, _)) in enumerate(commons.items()):
             characters[code] = place | COMMON_BIT | font << FONT_SHIFT
+        if ord("\t") in characters:
+            characters[ord("\t")] |= TAB_BIT
         space = characters.get(ord(" "), BAD)
         pairs = self._pairs(characters)
         count = len(characters)
         characters |= dict.fromkeys(map(ord, _BREAKS), space)
         characters |= dict.fromkeys((mark for _, mark in pairs), MARK)
         characters[0] = END
-        page, blocks = _pages(characters)
+        codes = np.zeros(max(characters) + 2, np.int32)
+        codes[list(characters)] = list(characters.values())
         return Tables(
-            page=page,
-            character=blocks,
+            character=codes,
             plan=self._chosen.reshape(-1) * len(commons),
             **self._common_arrays(commons),
             **self._units.arrays(),
@@ -304,15 +308,3 @@ class _Builder:
                 and plan.shape(text) == [unit]
             )
             spellings[pair] = spellings.get(pair, True) and good
-
-
-def _pages(characters):
-    """`(page, blocks)`: two steps from a code point to its number."""
-    blocks = [np.zeros(_PAGE, np.int32)]
-    page = np.zeros(0x110000 // _PAGE, np.int32)
-    for code, number in characters.items():
-        if not page[code // _PAGE]:
-            page[code // _PAGE] = len(blocks) * _PAGE
-            blocks.append(np.zeros(_PAGE, np.int32))
-        blocks[page[code // _PAGE] // _PAGE][code % _PAGE] = number
-    return page, np.concatenate(blocks)

@@ -19,9 +19,11 @@ LEFT_BIAS = 1 << 11
 # Room for the sum of `start` and a place in the ink; above it come two bits
 # of the run and the number of glyphs at a column (_graph_draw.py).
 COLUMN_BITS = 20
-WHITE, BLACK = 0, 1  # Columns of the ink.
+# The ink begins with a white column, then the P black ones of an end patch.
+BLACK = 1
 _HALF = 512
 _WIDEST = (1 << WIDTH_BITS) - 1
+_OVERHANG = 64  # The widest ink in advances; bounds the glyphs at a column.
 
 
 class UnitTable:
@@ -44,25 +46,28 @@ class UnitTable:
         self._kerning = []
         self._kerning_size = 0
         self._places = {}
-        paper = np.full((1, patch_size), 255, np.uint8)
-        self._ink = [paper, paper - 255]
-        self._ink_size = 2
+        self._ink = [
+            np.full((1, patch_size), 255, np.uint8),
+            np.zeros((patch_size, patch_size), np.uint8),
+        ]
+        self._ink_size = 1 + patch_size
 
     def __len__(self):
         return len(self._rows)
 
     def refuse_narrow(self, plan, font):
-        """Takes from a plan what has ink but does not move the pen.
+        """Takes from a plan what has far more ink than it moves the pen.
 
-        So only a few glyphs can ever share a column.
+        So only some hundred glyphs can ever share a column, and counts of
+        them do not overflow.
         """
         self._atlas.draw(font, [unit.glyph for unit in plan.units.values()])
-        narrow = [
-            character
-            for character, unit in plan.units.items()
-            if self._atlas.mask(font, unit.glyph)[2].size
-            and not _HALF <= unit.advance <= _WIDEST << 10
-        ]
+        narrow = []
+        for character, unit in plan.units.items():
+            width = self._atlas.mask(font, unit.glyph)[2].shape[1]
+            advance = unit.advance + _HALF >> 10
+            if width > min(_OVERHANG * advance, _WIDEST):
+                narrow.append(character)
         for character in narrow:
             del plan.units[character]
         least = np.full(len(plan.kerning), 1 << 30)

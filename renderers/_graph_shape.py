@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pixmodels.renderers import _graph_runs as runs
 from pixmodels.renderers._atlas_tables import COMMON_BIT
+from pixmodels.renderers._atlas_tables import FONT_BITS
 from pixmodels.renderers._atlas_tables import FONT_SHIFT
 from pixmodels.renderers._atlas_tables import SCRIPT_BITS
 from pixmodels.renderers._atlas_tables import SCRIPT_SHIFT
@@ -18,6 +19,7 @@ from pixmodels.renderers._atlas_units import MARK
 from pixmodels.renderers._atlas_units import PART_BITS
 from pixmodels.renderers._atlas_units import SECOND_BITS
 from pixmodels.renderers._atlas_units import TAB
+from pixmodels.renderers._graph_runs import right
 
 _MARKS = 4  # Of one letter.
 _TABS = 64  # Of one text.
@@ -29,9 +31,11 @@ class Shaped(NamedTuple):
 
     Attributes:
         unit: int32 (T,).
-        pen: int32 (T,), pixels from the start of the text.
-        ordinal: int32 (T,), number of the run, over all texts.
+        pen: int32 (T,), pixels, running on from text to text.
+        ordinal: int32 (T,), number of the run, over all texts; 0 where each
+            text is one.
         row: int32 (T,), its text.
+        origin: int32 (B,), the pen where each text starts.
         width: int32 (B,), pixels.
         bad: bool (B,), the text cannot be told.
     """
@@ -40,11 +44,12 @@ class Shaped(NamedTuple):
     pen: tf.Tensor
     ordinal: tf.Tensor
     row: tf.Tensor
+    origin: tf.Tensor
     width: tf.Tensor
     bad: tf.Tensor
 
 
-def shape(tables, codes, row, rows):
+def shape(tables, codes, row, rows, *, dense):
     """Shapes all texts of a batch.
 
     Args:
@@ -52,6 +57,7 @@ def shape(tables, codes, row, rows):
         codes: int32 (T,), each text ended by at least one 0.
         row: int32 (T,), rising from 0 to B - 1.
         rows: B.
+        dense: bool, shapes do not depend on values (for XLA).
 
     Returns:
         `Shaped`.
@@ -59,62 +65,44 @@ def shape(tables, codes, row, rows):
     value = _look_up(tables, codes)
     codes, row, value = tf.cond(
         tf.reduce_any(value == MARK),
-        lambda: _compose(tables, codes, row, value),
+        lambda: _compose(tables, codes, row, value, dense),
         lambda: (codes, row, value),
     )
-    run, unsure, deep = _runs(tables, value, row, rows)
-    unit = _units(tables, value, run)
-    run = tf.where((unit == END) | (unit == TAB), -1, run)
-    same = run == runs.behind(run)
-    unit, tangled = _ligatures(tables, unit, same)
+    unit, same, ordinal, unsure, deep = tf.cond(
+        _is_plain(value, row, rows),
+        lambda: _plain(tables, value, row, rows),
+        lambda: _general(tables, value, row, rows),
+    )
+    unit, tangled = _ligatures(tables, unit, same, dense)
     advance, refused = _advances(tables, unit, same)
     start = tf.searchsorted(row, tf.range(rows))
-    advance = tf.cond(
+    advance, crowded = tf.cond(
         tf.reduce_any(unit == TAB),
         lambda: _tabs(tables, unit, advance, row, rows, start),
-        lambda: advance,
+        lambda: (advance, tf.zeros([rows], bool)),
     )
     pen = tf.cumsum(advance, exclusive=True)
-    pen -= tf.gather(tf.gather(pen, start), row)
-    bad = unsure | tangled | refused | (unit <= MARK)
-    bad |= _crowded(unit == TAB, row, rows, _TABS)
-    return Shaped(
-        unit,
-        pen,
-        tf.cumsum(1 - tf.cast(runs.before(same), tf.int32)),
-        row,
-        tf.math.unsorted_segment_sum(advance, row, rows),
-        deep | _any(bad, row, rows),
-    )
-
-
-def _any(flags, row, rows):
-    return tf.math.unsorted_segment_sum(tf.cast(flags, tf.int32), row, rows) > 0
-
-
-def _crowded(flags, row, rows, most):
-    """bool (T,): the text has more than `most` of these."""
-    count = tf.cumsum(tf.cast(flags, tf.int32))
-    start = tf.searchsorted(row, tf.range(rows))
-    return count - tf.gather(tf.gather(count, start), row) >= most
+    origin = tf.gather(pen, start)
+    # The pen where each text ends, less that where it starts.
+    width = tf.concat([origin[1:], pen[-1:] + advance[-1:]], 0) - origin
+    bad = tf.cast(unsure | tangled | refused | (unit <= MARK), tf.int32)
+    bad = tf.math.unsorted_segment_max(bad, row, rows) > 0
+    return Shaped(unit, pen, ordinal, row, origin, width, bad | deep | crowded)
 
 
 def _look_up(tables, codes):
-    block = tf.gather(tables.page, runs.right(codes, 8))
-    return tf.gather(tables.character, block + (codes & 255))
+    last = tf.size(tables.character) - 1
+    return tf.gather(tables.character, tf.minimum(codes, last))
 
 
-def _compose(tables, codes, row, value):
+def _compose(tables, codes, row, value, dense):
     """Letters with marks become one code point where there is one.
 
-    A step joins each letter with the mark behind it and closes the gaps; the
-    end of the row is filled with ends of the last text.
+    A step joins each letter with the mark behind it and closes the gaps; with
+    fixed shapes, ends of the last text follow.
     """
-    size = tf.size(codes)
-    places = tf.range(size)
 
     def join(step, codes, row, value, joined):
-        del joined
         after = runs.behind(codes)
         wide = tf.cast(codes, tf.int64) * (1 << 21) + tf.cast(after, tf.int64)
         found = tf.searchsorted(tables.pairs, wide)
@@ -122,12 +110,17 @@ def _compose(tables, codes, row, value):
         hit = (tf.gather(tables.pairs, found) == wide) & (value != MARK)
         codes = tf.where(hit, tf.gather(tables.composed, found), codes)
         keep = ~runs.before(hit)
+        size = tf.size(codes)
+        if not dense:
+            codes, row = codes[keep], row[keep]
+            joined = tf.size(codes) < size
+            return step + 1, codes, row, _look_up(tables, codes), joined
         target = tf.cumsum(tf.cast(keep, tf.int32)) - 1
         target = tf.where(keep, target, size)
         codes = tf.math.unsorted_segment_sum(codes, target, size + 1)[:-1]
         row = tf.math.unsorted_segment_sum(row, target, size + 1)[:-1]
         kept = tf.reduce_sum(tf.cast(keep, tf.int32))
-        row = tf.where(places < kept, row, tf.reduce_max(row))
+        row = tf.where(tf.range(size) < kept, row, tf.reduce_max(row))
         return step + 1, codes, row, _look_up(tables, codes), kept < size
 
     def go_on(step, codes, row, value, joined):
@@ -138,79 +131,136 @@ def _compose(tables, codes, row, value):
     return tf.while_loop(go_on, join, state)[1:4]
 
 
-def _runs(tables, value, row, rows):
-    """`(run, unsure, deep)`: script * fonts + font of every character."""
-    script = (runs.right(value, SCRIPT_SHIFT)) & ((1 << SCRIPT_BITS) - 1)
-    font = runs.right(value, FONT_SHIFT)
-    only = tf.math.unsorted_segment_max(script, row, rows)
-    only = tf.gather(only, row)
-    mixed = (script != only) & (script > 0)
-
-    def plain():
-        never = tf.zeros_like(mixed)
-        return only * tables.fonts, never, tf.zeros([rows], bool)
-
-    def general():
-        common = (value & COMMON_BIT) > 0
-        place = tf.where(common, value & (COMMON_BIT - 1), 0)
-        kept = tf.gather(tables.kept, place)
-        bracket = tf.where(common, tf.gather(tables.bracket, place), 0)
-        first = row != runs.before(row)
-        first |= tf.range(tf.size(row)) == 0
-        fonts, unsure = runs.fonts(font, common, kept, first)
-        scripts, deep = runs.scripts(script, bracket, first, row, rows)
-        return scripts * tables.fonts + fonts, unsure, deep
-
-    return tf.cond(tf.reduce_any(mixed | (font > 0)), general, plain)
+def _script(value):
+    return right(value, SCRIPT_SHIFT) & ((1 << SCRIPT_BITS) - 1)
 
 
-def _units(tables, value, run):
+def _is_plain(value, row, rows):
+    """Whether every text is one run of the first font, without tabs."""
+    most = (1 << SCRIPT_BITS) - 1
+    script = _script(value)
+    high = tf.math.unsorted_segment_max(script, row, rows)
+    low = tf.math.unsorted_segment_min(
+        tf.where(script > 0, script, most), row, rows
+    )
+    return ~(
+        tf.reduce_any(value >= 1 << FONT_SHIFT)
+        | tf.reduce_any((low < high) & (low < most))
+    )
+
+
+def _plain(tables, value, row, rows):
+    """As `_general`, for texts of one run each in the first font."""
+    script = tf.math.unsorted_segment_max(_script(value), row, rows)
+    plan = tf.gather(tf.gather(tables.plan, script * tables.fonts), row)
+    unit = _units(tables, value, plan)
+    never = tf.zeros_like(row, bool)
+    return unit, unit != END, tf.zeros_like(row), never, tf.zeros([rows], bool)
+
+
+def _general(tables, value, row, rows):
+    """Units, by the runs of each text.
+
+    Returns:
+        `(unit, same, ordinal, unsure, deep)`: int32 (T,); bool (T,), the next
+        character is of the same run; int32 (T,), number of the run; bool (T,)
+        and bool (B,), True where that could not be told.
+    """
+    font = right(value, FONT_SHIFT) & ((1 << FONT_BITS) - 1)
+    common = (value & COMMON_BIT) > 0
+    place = tf.where(common, value & (COMMON_BIT - 1), 0)
+    kept = tf.gather(tables.kept, place)
+    bracket = tf.where(common, tf.gather(tables.bracket, place), 0)
+    first = row != runs.before(row)
+    first |= tf.range(tf.size(row)) == 0
+    font, unsure = runs.fonts(font, common, kept, first)
+    script, deep = runs.scripts(_script(value), bracket, first, row, rows)
+    run = script * tables.fonts + font
+    unit = _units(tables, value, tf.gather(tables.plan, run))
+    run = tf.where((unit == END) | (unit == TAB), -1, run)
+    same = run == runs.behind(run)
+    ordinal = tf.cumsum(1 - tf.cast(runs.before(same), tf.int32))
+    return unit, same, ordinal, unsure, deep
+
+
+def _units(tables, value, plan):
     common = (value & COMMON_BIT) > 0
     place = value & (COMMON_BIT - 1)
-    index = tf.gather(tables.plan, run) + place
-    table = tf.gather(tables.common, tf.where(common, index, 0))
+    table = tf.gather(tables.common, tf.where(common, plan + place, 0))
     return tf.where(common, table, place)
 
 
-def _ligatures(tables, unit, same):
+def _ligatures(tables, unit, same, dense):
     """`(unit, tangled)`: letters that join, the first match first."""
     part = tf.gather(tables.part, unit)
     column = part & ((1 << PART_BITS) - 1)
     after = tf.where(same, runs.behind(column), 0)
-    state = runs.right(part, PART_BITS)
-
-    def step(state, column):
-        index = state * tables.parts + column
-        return tf.gather(tables.trie, tf.where(column > 0, index, 0))
-
-    def join():
-        second = step(state, after)
-        third = step(second, tf.where(same, runs.behind(after), 0))
-        two = tf.gather(tables.accept, second)
-        three = tf.gather(tables.accept, third)
-        return _joined(tables, unit, two, three)
-
+    starts = (part >= 1 << PART_BITS) & (after > 0)
+    if dense:
+        return _join(tables, unit, part, after, same, tf.range(tf.size(unit)))
     return tf.cond(
-        tf.reduce_any((state > 0) & (after > 0)),
-        join,
+        tf.reduce_any(starts),
+        lambda: _join(
+            *(tables, unit, part, after, same), tf.where(starts)[:, 0]
+        ),
         lambda: (unit, tf.zeros_like(same)),
     )
 
 
-def _joined(tables, unit, two, three):
-    """Settles which matches hold, and puts their units in place.
+def _join(tables, unit, part, after, same, places):
+    """Joins the letters that begin a ligature at some of the `places`."""
+    size = tf.size(unit)
+    places = tf.cast(places, tf.int32)
+    next_ = tf.minimum(places + 1, size - 1)
+
+    def step(state, column):
+        return tf.gather(tables.trie, state * tables.parts + column)
+
+    second = step(
+        right(tf.gather(part, places), PART_BITS), tf.gather(after, places)
+    )
+    column = tf.where(tf.gather(same, places), tf.gather(after, next_), 0)
+    two = tf.gather(tables.accept, second)
+    three = tf.gather(tables.accept, step(second, column))
+    found = tf.where(three > 0, three, two)
+    stop = places + tf.where(three > 0, 3, 2)
+    held, tangled = _first_matches(places, stop, found > 0)
+    # Units of a ligature that is not held go to a place behind the last.
+    number = 3 * found
+    place = tf.where(held, places, size)
+    last = tf.where(held, stop - 1, size)
+    middle = tf.where(held & (three > 0), places + 1, size)
+    unit = tf.tensor_scatter_nd_update(
+        tf.pad(unit, [[0, 1]]),
+        tf.concat([place, middle, last], 0)[:, None],
+        tf.gather(
+            tables.ligature, tf.concat([number, number + 1, number + 2], 0)
+        ),
+    )[:-1]
+    tangled = tf.math.unsorted_segment_sum(
+        tf.cast(tangled, tf.int32), places, size
+    )
+    return unit, tangled > 0
+
+
+def _first_matches(begin, stop, found):
+    """Which of the matches hold when each letter joins once, from the left.
 
     Args:
-        two, three: int32 (T,), the ligature of two or three characters that
-            begins here, 0 for none; three goes before two.
+        begin, stop: int32 (K,), the letters of each match; `begin` rises.
+        found: bool (K,), there is a match.
+
+    Returns:
+        `(held, open)`, bool (K,); `open` could not be told.
     """
-    long = three > 0
-    found = tf.where(long, three, two)
 
     def covered(flags):
-        """A match among `flags` begins before this place and takes it."""
-        one = runs.before(flags)
-        return one | runs.before(one & runs.before(long))
+        one = runs.before(flags) & (runs.before(stop) > begin)
+        two = runs.before(runs.before(flags))
+        two &= runs.before(runs.before(stop)) > begin
+        # Before the first match stands the last one, which ends behind it.
+        order = tf.range(tf.size(begin))
+        return (one & (order > 0)) | (two & (order > 1))
 
     def go_on(step, open_, held):
         del held
@@ -220,31 +270,26 @@ def _joined(tables, unit, two, three):
         held |= open_ & ~covered(open_)
         return step + 1, open_ & ~held & ~covered(held), held
 
-    state = (tf.constant(0), found > 0, tf.zeros_like(long))
-    _, tangled, held = tf.while_loop(go_on, settle, state)
-    number = 3 * tf.where(held, found, 0)
-    last = runs.before(number)
-    second = runs.before(held)
-    is_long = runs.before(long)
-    third = runs.before(second & is_long)
-    index = tf.where(held, number, 0)
-    index = tf.where(second, last + tf.where(is_long, 1, 2), index)
-    index = tf.where(third, runs.before(last) + 2, index)
-    drawn = tf.gather(tables.ligature, index)
-    return tf.where(held | second | third, drawn, unit), tangled
+    state = (tf.constant(0), found, tf.zeros_like(found))
+    _, open_, held = tf.while_loop(go_on, settle, state)
+    return held, open_
 
 
 def _advances(tables, unit, same):
     """`(advance, refused)`: pixels after kerning; bool (T,)."""
     kern = tf.gather(tables.kern, unit)
     column = runs.behind(kern & ((1 << SECOND_BITS) - 1))
-    value = tf.gather(tables.kerning, runs.right(kern, SECOND_BITS) + column)
+    value = tf.gather(tables.kerning, right(kern, SECOND_BITS) + column)
     exact = tf.gather(tables.advance, unit) + tf.where(same, value, 0)
-    return runs.right(exact + 512, 10), exact < 0
+    return right(exact + 512, 10), exact < 0
 
 
 def _tabs(tables, unit, advance, row, rows, start):
-    """Gives tabs their width: up to the next stop. Step k: the k-th tab."""
+    """Gives tabs their width, up to the next stop; step k: the k-th tab.
+
+    Returns:
+        `(advance, crowded)`; bool (B,), True where there were too many.
+    """
     size = tf.size(unit)
     is_tab = unit == TAB
     pen = tf.cumsum(advance, exclusive=True)
@@ -270,4 +315,4 @@ def _tabs(tables, unit, advance, row, rows, start):
         return step + 1, advance, added + width
 
     state = (tf.constant(0), advance, tf.zeros([rows], tf.int32))
-    return tf.while_loop(go_on, widen, state)[1]
+    return tf.while_loop(go_on, widen, state)[1], count > _TABS

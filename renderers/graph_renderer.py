@@ -252,7 +252,7 @@ class GraphRenderer(tf.Module):
     def _finish(self, codes, row, bad, cut, limit, num_patches, *, dense):
         rows = tf.size(bad)
         patch = self.patch_size
-        shaped = _graph_shape.shape(self._tables, codes, row, rows)
+        shaped = _graph_shape.shape(self._tables, codes, row, rows, dense=dense)
         bad |= shaped.bad
         if self._window(limit)[1]:
             bad |= cut & (shaped.width <= limit - _MARGIN + 4 * patch)
@@ -260,18 +260,15 @@ class GraphRenderer(tf.Module):
         count = tf.where(bad, 0, tf.minimum(count, limit // patch))
         if num_patches is None:
             num_patches = tf.maximum(tf.reduce_max(count), 0) + 1
-        layers, crowded = _graph_draw.columns(
-            self._tables, shaped, bad, num_patches * patch
+        layers, crowded = _graph_draw.layers(
+            *(self._tables, shaped, count, bad, num_patches * patch),
+            dense=dense,
         )
-        supported = ~(bad | crowded)
-        count = tf.where(supported, count, 0)
-        pixels = _graph_draw.pixels(
-            self._tables, layers, count, supported, dense=dense
-        )
+        pixels = _graph_draw.pixels(self._tables, layers, crowded, dense=dense)
         return {
             "pixels": pixels,
-            "num_patches": count,
-            "supported": supported,
+            "num_patches": tf.where(crowded, 0, count),
+            "supported": ~(bad | crowded),
         }
 
     def _fall_back(self, texts, num_patches):
