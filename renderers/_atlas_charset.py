@@ -4,6 +4,7 @@ Here: which characters stand alone (no marks, joiners, controls, nothing right
 to left), their script, their font, brackets. Not here: glyphs
 (_atlas_plans.py). Everything follows _itemise.py and font_stack.py."""
 
+import itertools
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ SCRIPTS = (
 # HarfBuzz makes fractions of the digits beside it.
 _FRACTION_SLASH = 0x2044
 _MOST_FONTS = 31
+# Their letters are too many to ask the stack for each; none is an emoji.
+_MANY = frozenset(("Hani", "Hang"))
+_COLOUR = frozenset(("CBDT", "COLR", "sbix", "SVG "))
 
 
 @dataclass(frozen=True)
@@ -57,51 +61,48 @@ def charset(stack, scripts):
         scripts: tuple of ISO 15924 codes, of `SCRIPTS`.
     """
     maps = _character_maps(stack)
-    wanted = {*scripts, "Zyyy"}
     alone = _alone()
-    letters, commons = {}, {}
     firsts = _first_fonts(maps)
-    for code in sorted(set().union(*maps)):
+    letters, commons = {}, {}
+    for code in sorted(firsts):
         name = script(chr(code))
-        if name in wanted and alone(code):
-            forms = _forms(code)
-            font = firsts[code]
-            if len(forms) > 1:
-                font = next(
-                    n for n, map_ in enumerate(maps) if _has(map_, forms)
-                )
-            (commons if name in NEUTRAL else letters)[code] = (
-                name,
-                font,
-                forms,
-            )
-    fonts = _worthy(letters, commons)
+        if name in NEUTRAL and alone(code):
+            commons[code] = stack.font_for(chr(code))
+        elif name in scripts and alone(code):
+            font = _letter_font(stack, maps, firsts, code, name)
+            letters[code] = (name, font)
+    fonts = _worthy(stack, letters, commons)
     number = {font: place for place, font in enumerate(fonts)}
     order = {name: place for place, name in enumerate(scripts, 1)}
     closers = sorted(map(ord, _CLOSER_OF.values()))
     closers = {code: place for place, code in enumerate(closers, 1)}
 
-    def common(font, forms):
-        kept = (_has(maps[index], forms) for index in fonts)
+    def common(code, font):
+        forms = _forms(code)
+        kept = (
+            _has(maps[index], forms)
+            and stack.font_for(chr(code), index) == index
+            for index in fonts
+        )
         return number[font], sum(one << k for k, one in enumerate(kept))
 
-    tab = ({ord("\t")},)
-    tab_font = next((n for n, map_ in enumerate(maps) if _has(map_, tab)), 0)
+    tab = stack.font_for("\t")
     return Charset(
         scripts=tuple(scripts),
         fonts=fonts,
         letters={
             code: (order[name], number[font])
-            for code, (name, font, _) in letters.items()
+            for code, (name, font) in letters.items()
+            if font in number
         },
         commons={
-            code: common(font, forms)
-            for code, (_, font, forms) in commons.items()
+            code: common(code, font)
+            for code, font in commons.items()
             if font in number
         },
         openers={ord(a): closers[ord(b)] for a, b in _CLOSER_OF.items()},
         closers=closers,
-        tab=common(tab_font, tab) if tab_font in number else None,
+        tab=common(ord("\t"), tab) if tab in number else None,
     )
 
 
@@ -157,15 +158,29 @@ def _first_fonts(maps):
     return found
 
 
-def _worthy(letters, commons):
+def _letter_font(stack, maps, firsts, code, name):
+    """As `FontStack.font_for`, which would take seconds for all of Han."""
+    if name not in _MANY or firsts[code] == len(maps) - 1:
+        return stack.font_for(chr(code))
+    forms = _forms(code)
+    if len(forms) == 1:
+        return firsts[code]
+    return next(n for n, map_ in enumerate(maps) if _has(map_, forms))
+
+
+def _worthy(stack, letters, commons):
     """Indices of the fonts to bake, in the order of the stack.
 
     Those of the letters, and of the others that draw most common characters,
-    as many as there are bits in a mask.
+    as many as there are bits in a mask. Colour fonts are left out.
     """
-    fonts = {0} | {font for _, font, _ in letters.values()}
-    count = Counter(font for _, font, _ in commons.values())
-    for font, _ in count.most_common():
-        if len(fonts) < _MOST_FONTS:
-            fonts.add(font)
-    return tuple(sorted(fonts))
+    count = Counter(commons.values())
+    # The first font is always there: it gives tabs and baseline.
+    fonts = {0} | {font for _, font in letters.values()}
+    fonts = dict.fromkeys([*sorted(fonts), *dict(count.most_common())])
+    plain = (font for font in fonts if not _has_colour(stack, font))
+    return tuple(sorted(itertools.islice(plain, _MOST_FONTS)))
+
+
+def _has_colour(stack, font):
+    return not _COLOUR.isdisjoint(hb_face(*stack.entry(font)).table_tags)

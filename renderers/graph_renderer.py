@@ -261,7 +261,11 @@ class GraphRenderer(tf.Module):
         if num_patches is None:
             num_patches = tf.maximum(tf.reduce_max(count), 0) + 1
         layers, crowded = _graph_draw.layers(
-            *(self._tables, shaped, count, bad, num_patches * patch),
+            self._tables,
+            shaped,
+            count,
+            bad,
+            num_patches * patch,
             dense=dense,
         )
         pixels = _graph_draw.pixels(self._tables, layers, crowded, dense=dense)
@@ -342,16 +346,23 @@ def _checked(renderer):
         raise TypeError(
             f"expected a CairoRenderer or None. Received: renderer={renderer!r}"
         )
-    known = {"patch_size", "max_patches", "font_size", "dpi", "language"}
+    known = {"max_patches", "font_size", "dpi", "language", "font_stack"}
     parameters = inspect.signature(CairoRenderer).parameters
     for name, value in renderer.get_config().items():
-        if name == "font_stack" or name in known:
+        if name in known or (name == "patch_size" and isinstance(value, int)):
             continue
         if value != parameters[name].default:
             raise ValueError(
-                "expected a renderer whose only settings are "
+                "expected a renderer with a square patch and no settings but "
                 f"{sorted(known)}: others have no in-graph form. "
                 f"Received: {name}={value!r}"
+            )
+    stack = renderer.font_stack
+    for place in range(len(stack)):
+        path, face = stack.entry(place)
+        if not isinstance(face, int):
+            raise ValueError(
+                f"expected fonts at their default axes. Received: {path}#{face}"
             )
     return renderer
 
