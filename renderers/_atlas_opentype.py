@@ -5,6 +5,8 @@ pair kerning as arrays, ligatures, contexts that could match. Not here: glyphs
 of single characters, which HarfBuzz itself tells (_atlas_plans.py)."""
 
 import functools
+import io
+import pathlib
 from typing import NamedTuple
 
 import numpy as np
@@ -40,9 +42,11 @@ class Rules(NamedTuple):
     banned: frozenset
 
 
-@functools.cache
+@functools.lru_cache(maxsize=2)
 def _font(path, index):
-    return load("fontTools.ttLib").TTFont(path, fontNumber=index, lazy=True)
+    # From memory: a lazy font keeps its file open.
+    file = io.BytesIO(pathlib.Path(path).read_bytes())
+    return load("fontTools.ttLib").TTFont(file, fontNumber=index, lazy=True)
 
 
 def script_key(path, index, script):
@@ -71,7 +75,7 @@ def _script_tag(font, tag, script):
     return None
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def rules(path, index, key, language):
     """The `Rules` of a font for one `script_key`.
 

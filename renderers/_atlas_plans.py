@@ -65,12 +65,11 @@ class Plan:
         flags = harfbuzz.BufferFlags
         self._buffer.flags = flags.BOT | flags.EOT
         self._features = {"calt": False} if script == "Hang" else None
-        face = font.shaping.face
-        classes = harfbuzz.ot_layout_get_glyph_class
+        class_of = font.shaping.face.get_layout_glyph_class
         self.units = {}
         for character in characters:
             unit = self._single(character)
-            if unit and classes(face, unit.glyph) != _MARK:
+            if unit and class_of(unit.glyph) != _MARK:
                 self.units[character] = unit
         self.ligatures = self._ligatures()
         self._kern(entry)
@@ -175,16 +174,17 @@ class Plan:
         """What the tables say of a run: list of `Unit`, None if refused."""
         units = [self.units[character] for character in text]
         result = []
-        while units:
-            for count in range(min(LONGEST, len(units)), 0, -1):
-                glyphs = tuple(unit.glyph for unit in units[:count])
-                joined = self.ligatures.get(glyphs, units[0])
-                if joined is None:
-                    return None
-                if glyphs in self.ligatures or count == 1:
-                    result.append(joined)
-                    del units[:count]
+        start = 0
+        while start < len(units):
+            for stop in range(min(start + LONGEST, len(units)), start, -1):
+                glyphs = tuple(unit.glyph for unit in units[start:stop])
+                if glyphs in self.ligatures or stop == start + 1:
                     break
+            joined = self.ligatures.get(glyphs, units[start])
+            if joined is None:
+                return None
+            result.append(joined)
+            start = stop
         for place, (unit, after) in enumerate(itertools.pairwise(result)):
             first, second = (
                 self.class_of(unit.glyph)[0],

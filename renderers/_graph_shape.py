@@ -21,6 +21,8 @@ from pixmodels.renderers._atlas_units import SECOND_BITS
 from pixmodels.renderers._atlas_units import TAB
 from pixmodels.renderers._graph_runs import right
 
+_LINE_FEED, _RETURN = 10, 13
+_NOTHING = 0xFFFF  # A code point that no font has.
 _MARKS = 4  # Of one letter.
 _TABS = 64  # Of one text.
 _CONFLICTS = 8  # Ligatures in a row that share letters.
@@ -62,6 +64,11 @@ def shape(tables, codes, row, rows, *, dense):
     Returns:
         `Shaped`.
     """
+    codes = tf.cond(
+        tf.reduce_any(codes == _RETURN),
+        lambda: _without_returns(codes),
+        lambda: codes,
+    )
     value = _look_up(tables, codes)
     codes, row, value = tf.cond(
         tf.reduce_any(value == MARK),
@@ -88,6 +95,14 @@ def shape(tables, codes, row, rows, *, dense):
     bad = tf.cast(unsure | tangled | refused | (unit <= MARK), tf.int32)
     bad = tf.math.unsorted_segment_max(bad, row, rows) > 0
     return Shaped(unit, pen, ordinal, row, origin, width, bad | deep | crowded)
+
+
+def _without_returns(codes):
+    """A return alone is a space; before a line feed it is not told."""
+    pair = runs.behind(codes) == _LINE_FEED
+    return tf.where(
+        codes == _RETURN, tf.where(pair, _NOTHING, _LINE_FEED), codes
+    )
 
 
 def _look_up(tables, codes):

@@ -66,7 +66,8 @@ class GraphRenderer(tf.Module):
             `CairoRenderer`: draws them (outside graphs only).
 
     Call arguments:
-        texts: str tensor (B,), UTF-8, or what converts to one.
+        texts: str tensor (B,), UTF-8, or what converts to one; a str is a
+            batch of one.
         num_patches: N, width of the output in patches, at least 2, at most
             the renderer's `max_patches`; None: the longest text of the batch.
 
@@ -120,14 +121,25 @@ class GraphRenderer(tf.Module):
         self.nbytes = found.nbytes
         self.num_characters = found.characters
         self._tables = GraphTables(found, self.patch_size)
-        self._compiled = tf.function(self._draw, autograph=False)
+        self._compiled = tf.function(
+            self._draw,
+            input_signature=[
+                tf.TensorSpec([None], tf.string),
+                tf.TensorSpec([], tf.int32),
+            ],
+            autograph=False,
+        )
 
     def __call__(self, texts, num_patches=None):
-        limit = self._limit(num_patches)
-        texts = tf.convert_to_tensor(texts, tf.string)
+        self._check_width(num_patches)
+        texts = _strings(texts)
         if callable(self._on_unsupported):
             return self._fall_back(texts, num_patches)
-        batch = self._compiled(texts, limit, num_patches)
+        batch = self._compiled(texts, num_patches or 0)
+        if num_patches is not None:
+            width = num_patches * self.patch_size
+            shape = [None, self.patch_size, width]
+            batch["pixels"] = tf.ensure_shape(batch["pixels"], shape)
         if self._on_unsupported == "raise":
             batch = _insist(texts, batch)
         return batch
@@ -159,7 +171,12 @@ class GraphRenderer(tf.Module):
         Returns:
             The dict of the call; texts that are not supported are flagged.
         """
-        limit = self._limit(num_patches)
+        self._check_width(num_patches)
+        if num_patches is None:
+            raise ValueError(
+                "expected a Python number. Received: num_patches=None"
+            )
+        limit = (int(num_patches) - 1) * self.patch_size
         window, _ = self._window(limit)
         codes = tf.convert_to_tensor(codes, tf.int32)[:, :window]
         lengths = tf.convert_to_tensor(lengths, tf.int32)
@@ -175,7 +192,7 @@ class GraphRenderer(tf.Module):
             tf.zeros([rows], bool),
             lengths > window,
             limit,
-            num_patches,
+            lambda _: num_patches,
             dense=True,
         )
 
@@ -195,10 +212,10 @@ class GraphRenderer(tf.Module):
         renderer = CairoRenderer.from_config(config.pop("renderer"))
         return cls(renderer, **config)
 
-    def _limit(self, num_patches):
-        """Pixels before the last patch that is allowed."""
+    def _check_width(self, num_patches):
+        """ValueError unless it is None or a legal number of patches."""
         if num_patches is None:
-            return (self.max_patches - 1) * self.patch_size
+            return
         whole = isinstance(num_patches, int | np.integer)
         if not whole or isinstance(num_patches, bool):
             raise ValueError(
@@ -210,19 +227,24 @@ class GraphRenderer(tf.Module):
                 f"expected 2 to max_patches={self.max_patches}. "
                 f"Received: num_patches={num_patches!r}"
             )
-        return (int(num_patches) - 1) * self.patch_size
 
     def _window(self, limit):
         """`(characters looked at, whether fewer than those may not fill it)`.
 
         As in CairoRenderer, which looks at more where the first ones do not
-        pass the end by four patches.
+        pass the end by four patches. Both are for `limit` pixels before the
+        last patch, a number or a tensor.
         """
         most = _DENSITY * (limit // self.patch_size + 1)
         window = _DENSITY + limit // 2
-        return min(window, most), window < most
+        least = min if isinstance(limit, int) else tf.minimum
+        return least(window, most), window < most
 
-    def _draw(self, texts, limit, num_patches):
+    def _draw(self, texts, num_patches):
+        """The call, on tensors; `num_patches` 0 for the longest text."""
+        given = num_patches > 0
+        limit = tf.where(given, num_patches, self.max_patches) - 1
+        limit *= self.patch_size
         window, _ = self._window(limit)
         texts, cut = tf.cond(
             tf.reduce_any(tf.strings.length(texts) > window),
@@ -246,20 +268,26 @@ class GraphRenderer(tf.Module):
             tf.cast(codes == 0, tf.int32), row, rows
         )
         return self._finish(
-            codes, row, ends > 1, cut, limit, num_patches, dense=False
+            codes,
+            row,
+            ends > 1,
+            cut,
+            limit,
+            lambda longest: tf.where(given, num_patches, longest),
+            dense=False,
         )
 
-    def _finish(self, codes, row, bad, cut, limit, num_patches, *, dense):
+    def _finish(self, codes, row, bad, cut, limit, choose, *, dense):
+        """Shapes and draws; `choose` maps the longest text's width to N."""
         rows = tf.size(bad)
         patch = self.patch_size
         shaped = _graph_shape.shape(self._tables, codes, row, rows, dense=dense)
         bad |= shaped.bad
-        if self._window(limit)[1]:
-            bad |= cut & (shaped.width <= limit - _MARGIN + 4 * patch)
+        short = shaped.width <= limit - _MARGIN + 4 * patch
+        bad |= cut & short & self._window(limit)[1]
         count = (shaped.width + 2 * _MARGIN + patch - 1) // patch
         count = tf.where(bad, 0, tf.minimum(count, limit // patch))
-        if num_patches is None:
-            num_patches = tf.maximum(tf.reduce_max(count), 0) + 1
+        num_patches = choose(tf.maximum(tf.reduce_max(count), 0) + 1)
         layers, crowded = _graph_draw.layers(
             self._tables,
             shaped,
@@ -281,8 +309,7 @@ class GraphRenderer(tf.Module):
                 "expected on_unsupported='flag' or 'raise' inside a graph. "
                 f"Received: on_unsupported={self._on_unsupported!r}"
             )
-        limit = self._limit(num_patches)
-        batch = self._compiled(texts, limit, num_patches)
+        batch = self._compiled(texts, num_patches or 0)
         places = np.flatnonzero(~batch["supported"].numpy())
         if not len(places):
             return batch
@@ -291,6 +318,19 @@ class GraphRenderer(tf.Module):
             num_patches=num_patches,
         )
         return _merge(batch, drawn, places)
+
+
+def _strings(texts):
+    """The batch as a tensor; ValueError unless it is a row of texts."""
+    if isinstance(texts, str | bytes):
+        texts = [texts]
+    texts = tf.convert_to_tensor(texts, tf.string)
+    if texts.shape.rank not in (None, 1):
+        raise ValueError(
+            "expected a tensor or list of texts, shape (B,). "
+            f"Received: shape={tuple(texts.shape)}"
+        )
+    return texts
 
 
 def _shorten(texts, window):
@@ -351,7 +391,8 @@ def _checked(renderer):
     for name, value in renderer.get_config().items():
         if name in known or (name == "patch_size" and isinstance(value, int)):
             continue
-        if value != parameters[name].default:
+        known_as = parameters.get(name)
+        if known_as is None or value != known_as.default:
             raise ValueError(
                 "expected a renderer with a square patch and no settings but "
                 f"{sorted(known)}: others have no in-graph form. "
