@@ -23,6 +23,33 @@ _COLUMN_MASK = (1 << COLUMN_BITS) - 1
 _MARGIN = 2  # Pixels before a text.
 
 
+class Areas(NamedTuple):
+    """Where the texts go, on B rows of patches.
+
+    The texts of a row, one or a pair, stand or fall together.
+
+    Attributes:
+        rows: B.
+        parts: 1 or 2, texts of a row.
+        width: W, pixels of a row.
+        base: int32 (B * parts,), the place where a text's area starts, the
+            rows laid end to end.
+        count: int32 (B * parts,), the black patch behind a text, in its area.
+        bad: bool (B * parts,), texts that are left white.
+    """
+
+    rows: tf.Tensor
+    parts: int
+    width: tf.Tensor
+    base: tf.Tensor
+    count: tf.Tensor
+    bad: tf.Tensor
+
+    def any_of_row(self, flags):
+        """bool (B,): some text of the row is flagged."""
+        return tf.reduce_any(tf.reshape(flags, [self.rows, self.parts]), 1)
+
+
 class _Spans(NamedTuple):
     """Glyphs and end patches on two flat layers of B * W places, int32 (T,).
 
@@ -30,51 +57,46 @@ class _Spans(NamedTuple):
         begin, stop: the places it takes, none where they are equal.
         ink: column of ink at `begin` | run << 20.
         layer: 0 or 1.
-        row: its text.
+        text: its text.
     """
 
     begin: tf.Tensor
     stop: tf.Tensor
     ink: tf.Tensor
     layer: tf.Tensor
-    row: tf.Tensor
+    text: tf.Tensor
 
 
-def layers(tables, shaped, count, bad, width, *, dense):
+def layers(tables, shaped, areas, *, dense):
     """What stands at each column of the picture, by layer.
 
     Args:
         tables: GraphTables.
         shaped: Shaped.
-        count: int32 (B,), index of the end patch.
-        bad: bool (B,), texts that are left white.
-        width: W, pixels.
+        areas: Areas.
         dense: bool, shapes do not depend on values (for XLA).
 
     Returns:
         `(layers, crowded)`: two of int32 (B, W), 0 or less for none, else
-        column of ink | run << 20; bool (B,), True for a text with two glyphs
+        column of ink | run << 20; bool (B,), True for a row with two glyphs
         at one place of a layer, which is left white too.
     """
-    spans = _spans(tables, shaped, count, bad, width, dense)
-    size = tf.size(bad) * width
-    if dense:
-        drawn, crowded = _summed(spans, bad, size)
-    else:
-        drawn, crowded = _strung(spans, bad, size)
-    return [tf.reshape(layer, [-1, width]) for layer in drawn], crowded
+    spans = _spans(tables, shaped, areas, dense)
+    found = _summed if dense else _strung
+    drawn, crowded = found(spans, areas)
+    shape = [areas.rows, areas.width]
+    return [tf.reshape(layer, shape) for layer in drawn], crowded
 
 
-def _spans(tables, shaped, count, bad, width, dense):
-    unit, row = shaped.unit, shaped.row
+def _spans(tables, shaped, areas, dense):
+    unit, row, base = shaped.unit, shaped.row, areas.base
     patch = tables.patch_size
-    base = tf.range(tf.size(bad)) * width
-    behind = base + tf.where(bad, 0, (count + 1) * patch)
+    behind = base + tf.where(areas.bad, 0, (areas.count + 1) * patch)
     start = tf.gather(tables.start, unit)
     extent = tf.gather(tables.extent, unit)
     wide = extent & ((1 << WIDTH_BITS) - 1)
     left = shaped.pen + (right(extent, WIDTH_BITS) + (_MARGIN - LEFT_BIAS))
-    # Pens run on from text to text; so do places, but W for each.
+    # Pens run on from text to text; places begin anew with each area.
     left += tf.gather(base - shaped.origin, row)
     first = tf.gather(base, row)
     behind = tf.gather(behind, row)
@@ -96,38 +118,45 @@ def _spans(tables, shaped, count, bad, width, dense):
     )
 
 
-def _strung(spans, bad, size):
+def _strung(spans, areas):
     """Layers as chains of ranges: a gap, a glyph, a gap, a glyph, ...
 
     The columns of a glyph are a range of the ink; a gap is a range of negative
     numbers up to -1.
     """
+    size = areas.rows * areas.width
+    texts = tf.size(areas.bad)
 
     def chains(without):
-        known = (spans.stop > spans.begin) & ~tf.gather(without, spans.row)
+        known = (spans.stop > spans.begin) & ~tf.gather(without, spans.text)
         found = [
             _chain(spans, tf.where(known & (spans.layer == layer)), size)
             for layer in range(2)
         ]
-        numbers, rows = zip(*found)
+        numbers, meeting = zip(*found)
+        meeting = tf.concat(meeting, 0)
         crowded = tf.math.unsorted_segment_sum(
-            tf.ones_like(tf.concat(rows, 0)), tf.concat(rows, 0), tf.size(bad)
+            tf.ones_like(meeting), meeting, texts
         )
-        return numbers, crowded > 0
+        return numbers, areas.any_of_row(crowded > 0)
 
-    numbers, crowded = chains(bad)
+    def again(crowded):
+        without = tf.repeat(crowded, areas.parts)
+        return chains(areas.bad | without)[0]
+
+    numbers, crowded = chains(areas.bad)
     return tf.cond(
         tf.reduce_any(crowded),
-        lambda: (chains(bad | crowded)[0], crowded),
+        lambda: (again(crowded), crowded),
         lambda: (numbers, crowded),
     )
 
 
 def _chain(spans, places, size):
-    """`(numbers, rows)`: one layer; the texts where glyphs meet in it."""
-    begin, stop, ink, row = (
+    """`(numbers, texts)`: one layer; the texts where glyphs meet in it."""
+    begin, stop, ink, text = (
         tf.gather_nd(values, places)
-        for values in (spans.begin, spans.stop, spans.ink, spans.row)
+        for values in (spans.begin, spans.stop, spans.ink, spans.text)
     )
     gap = begin - tf.concat([[0], stop[:-1]], 0)
     starts = tf.reshape(tf.stack([-gap, ink], 1), [-1])
@@ -139,16 +168,17 @@ def _chain(spans, places, size):
         deltas=1,
         Tsplits=tf.int32,
     ).rt_dense_values
-    return numbers, tf.boolean_mask(row, gap < 0)
+    return numbers, tf.boolean_mask(text, gap < 0)
 
 
-def _summed(spans, bad, size):
+def _summed(spans, areas):
     """Layers as running totals, in fixed shapes.
 
     A glyph adds a number from its first place on and takes it away behind its
     last, so that with the place added the number is the column of ink, above
     it the run and the count of glyphs.
     """
+    size = areas.rows * areas.width
     known = spans.stop > spans.begin
     value = tf.where(known, spans.ink + _COUNT - spans.begin, 0)
     one = tf.cast(known, tf.int32)
@@ -163,7 +193,8 @@ def _summed(spans, bad, size):
         return tf.cumsum(total, axis=1)[:, :size]
 
     total = running(value) + running(one) * tf.range(size) - _COUNT
-    most = tf.reduce_max(tf.reshape(total, [2, tf.size(bad), -1]), [0, 2])
+    shape = [2, areas.rows, areas.width]
+    most = tf.reduce_max(tf.reshape(total, shape), [0, 2])
     return tf.unstack(total, 2), most >= _COUNT
 
 
@@ -173,7 +204,7 @@ def pixels(tables, layers, crowded, *, dense):
     Args:
         tables: GraphTables.
         layers: two of int32 (B, W), as `layers` returns them.
-        crowded: bool (B,), texts that are left white after all.
+        crowded: bool (B,), rows that are left white after all.
         dense: bool, look at both layers everywhere (fixed shapes, for XLA)
             instead of only where they meet.
 

@@ -50,6 +50,7 @@ SENTENCES = [
     "12:30 1,000.50 #42 100% a+b=c <tag> a_b^c ~ `x` \\",
     "\ufffd",
 ]
+TEXT = st.text(st.characters(max_codepoint=0x24FF), max_size=11)
 REFUSED = [
     "मनुष्य",
     "שלום",
@@ -70,7 +71,10 @@ REFUSED = [
 
 
 def compare(graph, cairo, texts, num_patches=None):
-    """Asserts equality wherever it is claimed; returns `supported`."""
+    """Asserts equality wherever it is claimed; returns `supported`.
+
+    Texts are str, or all of them pairs.
+    """
     found = {k: v.numpy() for k, v in graph(texts, num_patches).items()}
     expected = cairo(texts, num_patches)
     side = cairo.patch_size
@@ -82,6 +86,9 @@ def compare(graph, cairo, texts, num_patches=None):
             assert (pixels == 255).all()
             continue
         assert count == expected.num_patches[index], repr(text)
+        if isinstance(text, tuple):
+            separators = (found["separators"][index], count)
+            assert separators == expected.sep_patches[index], repr(text)
         width = (count + 1) * side
         wanted = expected.pixels[index]
         assert np.array_equal(pixels[:, :width], wanted[:, :width]), repr(text)
@@ -142,6 +149,15 @@ class TestPixels:
     def test_longest(self, latin_graph, latin):
         texts = ["W" * 9001, "words and words " * 900, "é" * 5003 + "z"]
         assert compare(latin_graph, latin, texts).all()
+
+    @pytest.mark.parametrize("num_patches", [None, 29, 7, 2])
+    def test_pairs(self, graph, renderer, num_patches):
+        pairs = list(zip(SENTENCES, [*SENTENCES[5:], *SENTENCES[:5]]))
+        pairs += [("W" * 4999, "a"), ("a", "W" * 4999), ("i" * 83, "j" * 97)]
+        assert compare(graph, renderer, pairs, num_patches).all()
+        pairs = [("a", REFUSED[0]), (REFUSED[1], "b"), ("c", "d")]
+        supported = compare(graph, renderer, pairs, num_patches)
+        assert supported.tolist() == [False, False, True]
 
     def test_long_without_width(self, latin_graph, latin):
         # The characters looked at would not fill the row: it does not claim.
@@ -262,6 +278,11 @@ class TestClaims:
     def test_any_text(self, graph, renderer, texts):
         compare(graph, renderer, texts)
 
+    @settings(max_examples=20)
+    @given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=5))
+    def test_any_pair(self, graph, renderer, pairs):
+        compare(graph, renderer, pairs)
+
     @settings(max_examples=60)
     @given(st.lists(st.text("fiíl \tTAV.(я)«»α’", max_size=17), max_size=3))
     def test_ligatures_and_runs(self, graph, renderer, texts):
@@ -322,13 +343,15 @@ def udhr(shared):
     return lines
 
 
+@pytest.fixture(scope="module", params=["latin", "renderer"])
+def both(request):
+    """`(GraphRenderer of all scripts, CairoRenderer)`, of two stacks."""
+    cairo = request.getfixturevalue(request.param)
+    return GraphRenderer(cairo), cairo
+
+
 @pytest.mark.slow
 class TestCorpora:
-    @pytest.fixture(scope="class", params=["latin", "renderer"])
-    def both(self, request):
-        cairo = request.getfixturevalue(request.param)
-        return GraphRenderer(cairo), cairo
-
     def test_20000_lines(self, shared, both):
         lines = udhr(shared)
         every = [line for lines in ntrex(shared).values() for line in lines]
@@ -459,6 +482,15 @@ class TestUnsupported:
         ]
         assert graph(["one"])["supported"].numpy().all()
 
+    def test_fall_back_for_pairs(self, renderer):
+        graph = GraphRenderer(renderer, scripts=SMALL, on_unsupported=renderer)
+        pairs = [("one", "two"), ("three", "मनुष्य"), ("שלום", "five")]
+        found = graph(pairs)
+        expected = renderer(pairs)
+        assert np.array_equal(found["pixels"], expected.pixels)
+        separators = [patches[0] for patches in expected.sep_patches]
+        assert found["separators"].numpy().tolist() == separators
+
     def test_fall_back_in_a_graph(self, latin):
         graph = GraphRenderer(latin, on_unsupported=latin)
         with pytest.raises(RuntimeError, match="inside a graph"):
@@ -512,6 +544,7 @@ class TestArguments:
         with pytest.raises(ValueError, match="num_patches"):
             latin_graph(["a"], value)
 
-    def test_bad_shape(self, latin_graph):
+    @pytest.mark.parametrize("texts", [[["a", "b", "c"]], [[["a"]]]])
+    def test_bad_shape(self, latin_graph, texts):
         with pytest.raises(ValueError, match=r"shape \(B,\)"):
-            latin_graph([["a", "b"]])
+            latin_graph(texts)
