@@ -23,7 +23,7 @@ from pixmodels.renderers._graph_text import as_text
 from pixmodels.renderers._graph_text import decode
 from pixmodels.renderers._graph_text import insist
 from pixmodels.renderers._graph_text import merge
-from pixmodels.renderers._layout import _DENSITY
+from pixmodels.renderers._layout import DENSITY
 from pixmodels.renderers.cairo_renderer import CairoRenderer
 
 _LAST = 0x10FFFF
@@ -247,8 +247,8 @@ class GraphRenderer(tf.Module):
         pass the end by four patches. Both are for `limit` pixels before the
         last patch, a number or a tensor.
         """
-        most = _DENSITY * (limit // self.patch_size + 1)
-        window = _DENSITY + limit // 2
+        most = DENSITY * (limit // self.patch_size + 1)
+        window = DENSITY + limit // 2
         least = min if isinstance(limit, int) else tf.minimum
         return least(window, most), window < most
 
