@@ -74,6 +74,9 @@ class CellStore:
         scripts: dict from word to its script, `NEUTRAL`, or None where the
             word is no single run of the first font.
         cells: dict from script to a dict from word to bytes or None.
+        metrics: dict from script to a dict from word to (array, start): int32
+            (2, n) of clusters, counted from `-start`, and advances, as in
+            `LineRun`, of the word and a space after it.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class CellStore:
         self._ascii = stack.first_covers(string.printable[:-5])
         self.scripts = {}
         self.cells = {}
+        self.metrics = {}
         count = font.shaping.face.glyph_count
         self._reaches = np.full((count, 2), _UNKNOWN, np.int32)
         self._hits = self._misses = self._size = 0
@@ -133,6 +137,7 @@ class CellStore:
             return False
         self.scripts.clear()
         self.cells.clear()
+        self.metrics.clear()
         self._size = 0
         return True
 
@@ -171,6 +176,7 @@ class CellStore:
         """
         for script, words in wanted.items():
             table = self.cells.setdefault(script, {"": self.blank(self.space)})
+            self.metrics.setdefault(script, {"": self._lone_space()})
             new = sorted(set(words).difference(table))
             self._hits += len(words) - len(new)
             self._misses += len(new)
@@ -224,10 +230,20 @@ class CellStore:
         good[0] &= self._apart(glyphs, positions[:, 2], clusters, bounds, cells)
         columns, blank = self._paint(glyphs, cells, pens[1, -1])
         good[0] &= blank
-        for word, start, end, keep in zip(
-            words, *(cells * self.column).tolist(), good[0].tolist()
+        metrics = self.metrics[script]
+        rows = np.array([clusters, advances])
+        for word, start, end, keep, first, after, at in zip(
+            words,
+            *(cells * self.column).tolist(),
+            good[0].tolist(),
+            *places.tolist(),
+            bounds[0].tolist(),
         ):
             table[word] = columns[start:end] if keep else None
+            metrics[word] = rows[:, first : after + 1], at
+
+    def _lone_space(self):
+        return np.array([[0], [self.space * UNITS]], np.int32), 0
 
     def _apart(self, glyphs, offsets, clusters, bounds, cells):
         """Whether ink stays nearer to its word than to the words beside it."""

@@ -11,10 +11,14 @@ import numpy as np
 from pixmodels.renderers import _bidi
 from pixmodels.renderers._cell_store import NEUTRAL
 from pixmodels.renderers._cell_store import CellStore
+from pixmodels.renderers._font import UNITS
 from pixmodels.renderers._layout import MARGIN
 from pixmodels.renderers._layout import Layout
+from pixmodels.renderers._layout import Span
 from pixmodels.renderers._raster import draw
 from pixmodels.renderers._segment import stands_alone
+from pixmodels.renderers._shape import Line
+from pixmodels.renderers._shape import LineRun
 
 _MOST = 1 << 14  # Characters of a text that is looked at.
 _LONGEST = 48  # Characters of a word that is kept in bigrams.
@@ -59,6 +63,7 @@ class Joiner:
             shaper, stack, language, baseline, height, palette
         )
         self._column = self._store.column
+        self._font = shaper.font(0)
         # As wide as anything that a unit may lack.
         self._blank = self._store.blank(
             self._patch + self._store.space + MARGIN
@@ -76,12 +81,15 @@ class Joiner:
         Args:
             texts: list of str, (str, str) and lists of str.
             max_patches: L.
-            offsets: whether offsets are asked for, which cells do not have.
+            offsets: whether layouts must hold what offsets are made of;
+                those of words and units do not.
 
         Returns:
             list of Layout, with None for every other text.
         """
-        if offsets or self._layout not in _LAYOUTS or not self._store.usable:
+        if self._layout not in _LAYOUTS or not self._store.usable:
+            return [None] * len(texts)
+        if offsets and self._layout != "continuous":
             return [None] * len(texts)
         if self._store.trim(len(self._bigrams_of)):
             for kept in (*self._units, self._overhang, self._bigram_of):
@@ -98,10 +106,44 @@ class Joiner:
             for script, words in plan or ():
                 wanted.setdefault(script, []).extend(words)
         self._store.draw(wanted)
-        return [
+        layouts = [
             plan and self._join(text, plan, max_patches - 1)
             for text, plan in zip(texts, plans)
         ]
+        if offsets:
+            for index, layout in enumerate(layouts):
+                if layout and layout.word_starts is not None:
+                    layouts[index] = None
+                elif layout:
+                    self._add_lines(layout, plans[index])
+        return layouts
+
+    def _add_lines(self, layout, plans):
+        """Adds lines without glyphs: clusters and advances for offsets."""
+        x = MARGIN
+        for part, (script, words) in enumerate(plans):
+            line, count = self._line(script, words)
+            layout.lines.append((x, line))
+            layout.spans.append(Span(part, 0, 0, count))
+            x = (layout.sep_patches[0] + 1) * self._patch + MARGIN
+
+    def _line(self, script, words):
+        table = self._store.metrics[script]
+        rows, starts = zip(*map(table.__getitem__, words))
+        sizes = [row.shape[1] for row in rows]
+        places = [0, *accumulate(len(word) + 1 for word in words)]
+        clusters, advances = np.concatenate(rows, axis=1)[:, :-1]
+        shifts = np.array(places[:-1], np.int32) - np.array(starts, np.int32)
+        clusters += np.repeat(shifts, sizes)[:-1]
+        line = Line()
+        line.missing = []
+        line.mixed = False
+        line.width = int(advances.sum()) // UNITS
+        count = places[-1] - 1
+        font = self._font
+        none = np.empty((0, 3), np.int32)
+        line.runs = [LineRun(font, 0, none, clusters, advances, 0, count, 0)]
+        return line, count
 
     def _plan(self, text, max_patches):
         """List of (script, words) that the text is joined from, or None."""

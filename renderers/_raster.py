@@ -44,7 +44,7 @@ def draw(layouts, baseline, patch_size, num_patches, palette=_GREY):
             strip = np.frombuffer(columns, np.uint8)
             strip = strip.reshape(-1, *row.shape[:1], *row.shape[2:])
             row[:, x : x + len(strip)] = strip.swapaxes(0, 1)
-        if layout.lines:
+        if layout.lines and not layout.strips:
             _draw_row(row, canvas, layout, baseline, side, palette)
         for patch in layout.sep_patches:
             row[:, patch * side : (patch + 1) * side] = palette.ink

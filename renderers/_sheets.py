@@ -60,6 +60,7 @@ class Sheets:
         clip letters and hold the patches that they need only.
 
         Example:
+            >>> from pixmodels.renderers import CairoRenderer
             >>> batch = CairoRenderer().windows(
             ...     ("Who?", "It was the owl and the cat."),
             ...     num_patches=12, stride=2)
@@ -121,6 +122,7 @@ class Sheets:
                 `plan` names a text that is not there or twice.
 
         Example:
+            >>> from pixmodels.renderers import CairoRenderer
             >>> CairoRenderer().pack(["one", "two", "three"], 9).segments
             [((0, 0, 2), (1, 3, 5)), ((2, 0, 3),)]
         """
@@ -168,6 +170,7 @@ class Sheets:
                 not `"continuous"`.
 
         Example:
+            >>> from pixmodels.renderers import CairoRenderer
             >>> page = CairoRenderer().page("A page here", rows=3, columns=4)
             >>> page.pixels.shape, page.grid, page.num_patches.tolist()
             ((1, 48, 64), (3, 4), [7])

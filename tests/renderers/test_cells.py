@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from pixmodels.renderers import CairoRenderer
+from pixmodels.renderers import Offsets
 from pixmodels.renderers._cell_store import CellStore
 from pixmodels.renderers._palette import Palette
 from pixmodels.renderers._raster import draw
@@ -253,3 +254,22 @@ def test_what_units_cannot_join(make_renderer):
     assert renderer._joiner.lay_out(texts, 97) == [None] * len(texts)
     batch = renderer(["just so"], return_offsets=True)
     np.testing.assert_array_equal(batch.pixels, renderer(["just so"]).pixels)
+
+
+@settings(max_examples=100, deadline=None)
+@given(first=TEXTS, second=TEXTS)
+def test_offsets_of_joined_lines(latin, first, second):
+    texts = [" ".join(first), (" ".join(first), " ".join(second)), second]
+    joined = latin(texts, 97, return_offsets=True)
+    setter = latin._setter(97)
+    parts = [(texts[0],), texts[1], second]
+    full = Offsets([setter.lay_out(text) for text in texts], parts, 97, 16)
+    np.testing.assert_array_equal(joined.offsets.table, full.table)
+    np.testing.assert_array_equal(joined.offsets.going_on, full.going_on)
+    for index in range(3):
+        for patch in range(0, 97, 7):
+            found = joined.locate(index, patch, 96)
+            assert found == full.locate(index, patch, 96)
+    layouts = latin._joiner.lay_out(["just so"], 97, offsets=True)
+    assert layouts[0].strips
+    assert layouts[0].lines
