@@ -62,23 +62,33 @@ def windows(setter, pair, stride, question_patches):
             f"of {first} patches (question_patches={question_patches!r}), "
             f"stride={stride!r}"
         )
-    own = setter.base_of(pair[1])
+    options = {"base": base, "own": setter.base_of(pair[1])}
     rows = []
-    start = 0
+    starts, done = [0], -1
     while True:
-        row = Layout(list(head.lines), list(head.spans))
-        row.word_starts = head.word_starts
-        row.cuts, row.missing = list(head.cuts), list(head.missing)
-        last, end = _set_some(
-            setter, row, 1, pair[1], first + 1, start, base=base, own=own
-        )
-        row.sep_patches = (first, last)
-        row.segments = ((0, 0, first), (1, first + 1, last))
+        for start in starts:
+            row, end = _window(setter, head, first, pair[1], start, options)
+            # Wide units may leave a window that shows nothing new.
+            if end > done:
+                break
         rows.append(row.finish())
         if end >= len(pair[1]):
             return rows
         edge = setter.limit - stride
-        start = _restart(setter, row, pair[1], len(head.lines), edge, end)
+        done = end
+        starts = _restarts(setter, row, pair[1], len(head.lines), edge)
+        starts.append(end)
+
+
+def _window(setter, head, first, context, start, options):
+    """`(row, end)`: a window that begins with context character `start`."""
+    row = Layout(list(head.lines), list(head.spans))
+    row.word_starts = head.word_starts
+    row.cuts, row.missing = list(head.cuts), list(head.missing)
+    last, end = _set_some(setter, row, 1, context, first + 1, start, **options)
+    row.sep_patches = (first, last)
+    row.segments = ((0, 0, first), (1, first + 1, last))
+    return row, end
 
 
 def _head(setter, head, question, limit, base):
@@ -89,8 +99,8 @@ def _head(setter, head, question, limit, base):
     return max(first, 1), end
 
 
-def _restart(setter, row, context, first_line, edge, end):
-    """The first character of the next window.
+def _restarts(setter, row, context, first_line, edge):
+    """The characters where the next window may begin, best first.
 
     Args:
         setter: Typesetter.
@@ -98,35 +108,27 @@ def _restart(setter, row, context, first_line, edge, end):
         context: str.
         first_line: index of the first line of the context.
         edge: patch from which on characters come again.
-        end: the first character after the window.
 
     Returns:
-        int, more than where the window began, at most `end`.
+        list of int, rising, all after the beginning of `row`.
     """
     lines = row.lines[first_line:]
     spans = row.spans[first_line:]
     start = min(span.first for span in spans)
-    if setter.is_continuous:
-        ((x, line),), (span,) = lines, spans
-        edge = edge * setter.patch_width - x
-        if not line.runs:
-            return end
-        pens = line.character_advances(span.last - span.start)
-        before = np.cumsum(pens) - pens
-        clusters = np.unique(
-            np.concatenate([run.clusters for run in line.runs])
-        )
-        text = clean(context[start:end])[0]
-        sizes = [len(cluster) for cluster in graphemes_of(text)]
-        graphemes = np.cumsum(sizes) - sizes
-        found = np.intersect1d(clusters, graphemes)
-        found = found[before[found] >= edge * UNITS] + start
-    else:
-        found = np.array(
-            _repeated(setter, row, lines, spans, setter.limit - edge)
-        )
-    found = found[found > start]
-    return int(found.min()) if found.size else end
+    if not setter.is_continuous:
+        stride = setter.limit - edge
+        found = _repeated(setter, row, lines, spans, stride)
+        return sorted(place for place in found if place > start)
+    ((x, line),), (span,) = lines, spans
+    if not line.runs:
+        return []
+    pens = line.character_advances(span.last - span.start)
+    again = np.cumsum(pens) - pens >= (edge * setter.patch_width - x) * UNITS
+    clusters = np.unique(np.concatenate([run.clusters for run in line.runs]))
+    text = clean(context[start : span.last])[0]
+    sizes = [len(cluster) for cluster in graphemes_of(text)]
+    found = np.intersect1d(clusters, np.cumsum(sizes) - sizes)
+    return [place + start for place in found[again[found]].tolist() if place]
 
 
 def _repeated(setter, row, lines, spans, stride):

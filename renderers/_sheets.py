@@ -30,8 +30,9 @@ class Sheets:
 
         Every window shows the question, a separator patch, and as much of the
         context as fits. The next begins `stride` patches before the end of
-        the one before, at the first grapheme cluster (word or unit, in the
-        layouts of words and units) that begins there. Windows are cut between
+        the one before, at the first grapheme cluster that begins there; in
+        the layouts of words and units, with the last of these that take at
+        most `stride` patches. Windows are cut between
         grapheme clusters, and each is set as a text of its own with the
         direction of the whole context. Every character of the context is in a
         window; a question that needs more than `question_patches` is cut
@@ -60,12 +61,11 @@ class Sheets:
         clip letters and hold the patches that they need only.
 
         Example:
-            >>> from pixmodels.renderers import CairoRenderer
             >>> batch = CairoRenderer().windows(
             ...     ("Who?", "It was the owl and the cat."),
             ...     num_patches=12, stride=2)
             >>> [batch.locate(i, 4, 11)[-1].text for i in range(len(batch))]
-            ['It was the ow', 'owl and the', 'he cat.']
+            ['It was the owl and', 'l and the cat.']
         """
         num_patches = self._number("num_patches", num_patches, 4)
         stride = _whole("stride", stride, 0)
@@ -122,7 +122,6 @@ class Sheets:
                 `plan` names a text that is not there or twice.
 
         Example:
-            >>> from pixmodels.renderers import CairoRenderer
             >>> CairoRenderer().pack(["one", "two", "three"], 9).segments
             [((0, 0, 2), (1, 3, 5)), ((2, 0, 3),)]
         """
@@ -170,7 +169,6 @@ class Sheets:
                 not `"continuous"`.
 
         Example:
-            >>> from pixmodels.renderers import CairoRenderer
             >>> page = CairoRenderer().page("A page here", rows=3, columns=4)
             >>> page.pixels.shape, page.grid, page.num_patches.tolist()
             ((1, 48, 64), (3, 4), [7])

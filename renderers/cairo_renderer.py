@@ -45,10 +45,25 @@ class CairoRenderer(Sheets):
     nothing. A renderer does not change once made, is safe to share between
     threads (calls wait for one another), and pickles as its arguments.
 
-    Layout in patches of P pixels, from x = 2: a str, then a black end patch
-    at the first patch boundary at least 2 px after it; a pair with a black
-    patch between, the second text 2 px after it; words each on a patch
-    boundary of its own (the first at x = 2). The baseline follows from the
+    Layout `"continuous"` in patches of P pixels, from x = 2: a str, then a
+    black end patch at the first patch boundary at least 2 px after it; a pair
+    with a black patch between, the second text 2 px after it; words each on a
+    patch boundary of its own (the first at x = 2). The other layouts cut the
+    words of a str, too, at white space (`str.split`), which is not drawn:
+    `"words"` sets them as a list of words. The layouts of units set each unit
+    at a patch boundary without a margin, a unit wider than a patch takes as
+    many as it needs, and the next word begins a new unit: `"bigrams"` two
+    grapheme clusters a unit, the last of a word perhaps one; `"mono"` one,
+    and a blank patch for each white space character; `"adaptive"` bigrams,
+    but one cluster of Chinese, Japanese, Korean (and a blank patch for white
+    space beside it), and whole words with right-to-left letters. Pairs have
+    the black patch between; the words of a list begin a new unit each, with
+    patch starts in `word_starts`. Letters of joining and Indic scripts keep
+    the glyphs that they have in the word, and what shaping joins, such as
+    lam-alef or a conjunct, stays in one unit; letters of other scripts are
+    drawn as alone, so that a bigram has one picture. Words stand from left to
+    right in the order of the text, as PIXEL's do; the units of a
+    right-to-left word stand in visual order. The baseline follows from the
     metrics of the stack's first font and is the same for every text.
 
     What cannot be drawn as it stands is defined. Line breaks (LF, VT, FF, CR,
@@ -60,9 +75,10 @@ class CairoRenderer(Sheets):
     without a glyph are drawn as .notdef and reported. A text that does not
     fit in `max_patches` is cut and reported: left to right the line is
     clipped where the end patch stands, as in PIXEL; a line with right-to-left
-    parts is set from the longest beginning that fits (PIXEL shows its end).
-    Of one text at most 64 characters a patch are looked at, so that a million
-    marks without width take bounded time; the rest is cut and reported.
+    parts is set from the longest beginning that fits (PIXEL shows its end);
+    a unit that does not fit is left out. Of one text at most 64 characters
+    a patch are looked at, so that a million marks without width take bounded
+    time; the rest is cut and reported.
 
     Colours: a pixel of which ink covers a / 255 is `(ink * a + paper *
     (255 - a) + 127) // 255` in each channel; separator and end patches have
@@ -88,6 +104,11 @@ class CairoRenderer(Sheets):
         language: BCP 47 tag that selects regional letter forms in fonts (and
             in the default stack the regional Han face, for all texts); None
             for none.
+        layout: `"continuous"`, `"words"`, `"bigrams"`, `"mono"` or
+            `"adaptive"`, see above.
+        direction: base direction of every text, `"ltr"` or `"rtl"`; `"auto"`:
+            that of its first strong character, in a pair right to left if
+            two of first, middle and last letter of both texts are (PIXEL).
         color_mode: "grey" or "rgb".
         ink: a grey level 0..255, (red, green, blue), or what `PIL.ImageColor`
             reads ("navy", "#102030", ...); in grey mode its luma is taken.
@@ -99,6 +120,8 @@ class CairoRenderer(Sheets):
         num_patches: N, width of the output in patches, at least 2, at most
             `max_patches`; what does not fit is cut. None: the longest text of
             the batch.
+        return_offsets: whether to find out which characters stand in which
+            patch (`RenderedBatch.offsets`).
 
     Returns:
         `RenderedBatch`; pixels uint8 (B, P, N * P), in colour (B, P, N * P,
@@ -106,18 +129,27 @@ class CairoRenderer(Sheets):
 
     Raises:
         TypeError: `texts` or a part of it is not text, says which.
-        ValueError: a size is out of range, a tuple is not a pair.
+        ValueError: a size is out of range, a tuple is not a pair, a layout or
+            direction has another name.
         FileNotFoundError, ValueError: a font is missing or corrupt.
         ImportError: pycairo, uharfbuzz or FriBidi is missing.
         RuntimeError: pycairo cannot draw FreeType faces on this machine.
 
     Source: Rust et al. 2023, "Language Modelling with Pixels";
     xplip/pixel 1b0da29, pangocairo_renderer.py and pygame_renderer.py;
-    pygame 2.6.1, src_c/freetype. Differs in the colours (there ignored; its
-    rgb mode is the grey image three times, and so is ours), in what is cut of
-    right-to-left lines, in .notdef instead of hex boxes, in the control
-    characters above, and with several fonts in the baseline (Pango moves it
-    with the fonts a line uses, which clips the vowel signs of Devanagari).
+    pygame 2.6.1, src_c/freetype. Bigrams: Lotz et al. 2023, "Text Rendering
+    Strategies for Pixel Language Models"; Kesen et al. 2025, "Multilingual
+    Pretraining for Pixel Language Models", ilkerkesen/pixel-m4 d22be71,
+    pangocairo_renderer_bigrams_iso_char.py. That draws each code point alone,
+    unjoined, and puts the words and units of right-to-left texts from right
+    to left. `"adaptive"` is our reading of what is said of multilingual PIXEL
+    models; no code of it was found. `"mono"` is not the paper's MONO, which
+    is a font of fixed width. Else differs from PIXEL in the colours (there
+    ignored; its rgb mode is the grey image three times, and so is ours), in
+    what is cut of right-to-left lines, in .notdef instead of hex boxes, in
+    the control characters above, and with several fonts in the baseline
+    (Pango moves it with the fonts a line uses, which clips the vowel signs of
+    Devanagari).
 
     Example:
         >>> batch = CairoRenderer()(["a cat", ("Why?", "Because.")])

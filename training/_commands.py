@@ -22,6 +22,7 @@ def render(args):
         font_size=args.font_size,
         dpi=args.dpi,
         max_patches=args.max_patches,
+        layout=args.layout,
         noise=args.noise,
     )
 

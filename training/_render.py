@@ -9,7 +9,17 @@ import numpy as np
 _SHOWN = 40
 
 
-def run(texts, output, *, fonts, font_size, dpi, max_patches, noise=()):
+def run(
+    texts,
+    output,
+    *,
+    fonts,
+    font_size,
+    dpi,
+    max_patches,
+    layout="continuous",
+    noise=(),
+):
     """Draws texts as rows of one grey PNG.
 
     Args:
@@ -19,6 +29,7 @@ def run(texts, output, *, fonts, font_size, dpi, max_patches, noise=()):
         font_size: points.
         dpi: dots per inch.
         max_patches: longer texts are cut, and reported.
+        layout: as for `CairoRenderer`.
         noise: list of `NAME:P`, see `renderers.noise`.
 
     Raises:
@@ -37,6 +48,7 @@ def run(texts, output, *, fonts, font_size, dpi, max_patches, noise=()):
         font_size=font_size,
         dpi=dpi,
         max_patches=max_patches,
+        layout=layout,
     )
     batch = renderer(texts)
     for line in report(texts, batch):

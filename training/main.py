@@ -114,6 +114,11 @@ def _add_render(commands):
         help="cut texts that need more 16-pixel patches (default 529)",
     )
     command.add_argument(
+        "--layout",
+        default="continuous",
+        help="continuous (default), words, bigrams, mono or adaptive",
+    )
+    command.add_argument(
         "--noise",
         action="append",
         default=[],

@@ -3,6 +3,7 @@
 import itertools
 import json
 import pickle
+import runpy
 import time
 
 import numpy as np
@@ -11,6 +12,7 @@ import uharfbuzz
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from pixmodels.renderers import CairoRenderer
 from pixmodels.renderers import Cut
@@ -240,6 +242,15 @@ def _levels(word):
     from pixmodels.renderers import _bidi
 
     return _bidi.levels(word)[0]
+
+
+def test_the_picture_of_the_readme(renderer, root, tmp_path):
+    script = root / "docs" / "images" / "layouts.py"
+    output = tmp_path / "layouts.png"
+    runpy.run_path(str(script))["main"](output)
+    with Image.open(output) as drawn:
+        with Image.open(script.with_suffix(".png")) as kept:
+            assert drawn.size == kept.size
 
 
 class TestDirection:

@@ -55,6 +55,16 @@ def test_render(tmp_path, capsys, renders):
     assert "2 rows" in err
 
 
+def test_render_in_another_layout(tmp_path, capsys, renders):
+    output = tmp_path / "mono.png"
+    command = ["render", "abc d", "-o", str(output), "--layout"]
+    assert main_lib.main([*command, "mono"]) == 0
+    assert output.stat().st_size > 100
+    assert "96 x 16 pixels" in capsys.readouterr().err
+    assert main_lib.main([*command, "monos"]) == 2
+    assert "perhaps 'mono'. Received: layout='monos'" in capsys.readouterr().err
+
+
 def test_render_reports_what_is_lost(tmp_path, capsys, renders, monkeypatch):
     lines = "x" * 99 + "\n\n\ue123\n"
     stdin = io.TextIOWrapper(io.BytesIO(lines.encode()))
