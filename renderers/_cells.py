@@ -13,8 +13,8 @@ from pixmodels.renderers._cell_store import NEUTRAL
 from pixmodels.renderers._cell_store import CellStore
 from pixmodels.renderers._font import UNITS
 from pixmodels.renderers._layout import MARGIN
-from pixmodels.renderers._layout import Layout
-from pixmodels.renderers._layout import Span
+from pixmodels.renderers._placed import Layout
+from pixmodels.renderers._placed import Span
 from pixmodels.renderers._raster import draw
 from pixmodels.renderers._segment import stands_alone
 from pixmodels.renderers._shape import Line

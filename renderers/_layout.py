@@ -4,83 +4,27 @@ Here: PIXEL's layouts of one line (PIXEL.md 1), layouts of units, exact
 truncation. Not here: glyphs (_shape.py), pixels (_raster.py), windows and
 packs (_rows.py), pages (_page.py). x is in pixels."""
 
-from dataclasses import dataclass
-from dataclasses import field
-from typing import NamedTuple
-
 import numpy as np
 
 from pixmodels.renderers import _bidi
 from pixmodels.renderers._clean import clean
 from pixmodels.renderers._font import UNITS
+from pixmodels.renderers._placed import Layout
+from pixmodels.renderers._placed import Span
 from pixmodels.renderers._segment import Piece
 from pixmodels.renderers._segment import first_clusters
 from pixmodels.renderers._segment import is_right_to_left
 from pixmodels.renderers._segment import pieces
 from pixmodels.renderers._segment import pixel_votes_rtl
 from pixmodels.renderers._segment import word_base
-from pixmodels.renderers._shape import Line
 from pixmodels.renderers._unicode import grapheme_start
 from pixmodels.renderers._units import Unit
-from pixmodels.renderers.rendered_batch import Cut
 
 MARGIN = 2  # Pixels before the first text and after each.
 
 # Characters a patch that are looked at: ten times what letters can fill, so
 # that a million marks or controls without width take bounded time.
 DENSITY = 64
-
-
-class Span(NamedTuple):
-    """The characters behind one line of a layout.
-
-    Attributes:
-        part: which text of the row.
-        start: the character of the part that is character 0 of the line.
-        first, last: the characters of the part that the line stands for:
-            those drawn, with white space around them that is not drawn.
-    """
-
-    part: int
-    start: int
-    first: int
-    last: int
-
-
-@dataclass
-class Layout:
-    """One row: lines with their x, black patches, report of losses.
-
-    `strips` are drawn already: x and the pixels column by column.
-    `num_patches` is the index of the end patch, the last of `sep_patches`.
-    `spans` has one Span for each of `lines`. `missing` holds (part, index,
-    character) until `finish`, then characters.
-    """
-
-    lines: list[tuple[int, Line]] = field(default_factory=list)
-    strips: tuple[tuple[int, bytes], ...] = ()
-    spans: list[Span] = field(default_factory=list)
-    sep_patches: tuple[int, ...] = ()
-    num_patches: int = 0
-    word_starts: tuple[int, ...] | None = None
-    cuts: list[Cut] = field(default_factory=list)
-    missing: list = field(default_factory=list)
-    segments: tuple[tuple[int, int, int], ...] = ()
-
-    def finish(self):
-        """Sets what follows from `sep_patches`; returns self."""
-        self.num_patches = self.sep_patches[-1]
-        if self.word_starts is not None:
-            self.word_starts = (*self.word_starts, self.num_patches)
-        if self.missing:
-            found = (character for _, _, character in sorted(self.missing))
-            self.missing = list(dict.fromkeys(found))
-        return self
-
-    def note_cut(self, part, start, text):
-        """Reports the characters of a part from `start` on as cut."""
-        if start < len(text):
-            self.cuts.append(Cut(part, start, len(text), text[start:]))
 
 
 class Typesetter:
@@ -333,7 +277,7 @@ class Typesetter:
         if not kept and (is_first or (len(units) == 1 and options["clip"])):
             # A unit wider than all there is: as much of it as fits.
             x, size = self._add(layout, piece, patch * self._patch, **options)
-            return self._next(x, limit), size
+            return max(self._next(x, limit), patch + 1), size
         units = units[:kept]
         for unit in sorted(units, key=lambda unit: unit.order):
             at = piece.start + unit.start

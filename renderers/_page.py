@@ -13,9 +13,9 @@ from pixmodels.renderers._clean import clean
 from pixmodels.renderers._font import UNITS
 from pixmodels.renderers._layout import DENSITY
 from pixmodels.renderers._layout import MARGIN
-from pixmodels.renderers._layout import Layout
-from pixmodels.renderers._layout import Span
 from pixmodels.renderers._line_breaks import line_breaks
+from pixmodels.renderers._placed import Layout
+from pixmodels.renderers._placed import Span
 from pixmodels.renderers._unicode import grapheme_start
 from pixmodels.renderers._unicode import graphemes_of
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from pixmodels.renderers._clean import clean
 from pixmodels.renderers._font import UNITS
-from pixmodels.renderers._layout import Layout
+from pixmodels.renderers._placed import Layout
 from pixmodels.renderers._unicode import graphemes_of
 
 

@@ -218,6 +218,14 @@ class TestUnits:
         assert 0 < cut.start
         assert batch.pixels[0, :, :32].min() < 128
 
+    def test_a_unit_of_which_nothing_visible_fits(self, layouts):
+        batch = layouts["adaptive"](
+            "\u200d\u0633", num_patches=2, return_offsets=True
+        )
+        assert batch.truncated == [(Cut(0, 1, 2, "\u0633"),)]
+        assert batch.num_patches.tolist() == [1]
+        assert batch.offsets[0][0].tolist() == [0, 0, 1]
+
     def test_word_lists(self, layouts):
         for name in ("bigrams", "mono", "adaptive"):
             batch = layouts[name]([["New York", "", "ab"]])
