@@ -20,14 +20,14 @@ from pixmodels.renderers._atlas_units import BAD
 from pixmodels.renderers._atlas_units import END
 from pixmodels.renderers._atlas_units import MARK
 from pixmodels.renderers._atlas_units import TAB
+from pixmodels.renderers._atlas_units import UNIT_BITS
 from pixmodels.renderers._atlas_units import Trie
 from pixmodels.renderers._atlas_units import UnitTable
 from pixmodels.renderers._font import SizedFont
 from pixmodels.renderers._raster import baseline
 
-UNIT_BITS = 17
 COMMON_BIT = 1 << UNIT_BITS
-SCRIPT_SHIFT = 18
+SCRIPT_SHIFT = UNIT_BITS + 1
 SCRIPT_BITS = 5
 FONT_SHIFT = SCRIPT_SHIFT + SCRIPT_BITS
 FONT_BITS = 5
@@ -48,7 +48,7 @@ class Tables:
 
     Attributes:
         character: by code point; unit, or place among the common characters |
-            `COMMON_BIT` | script << 18 | font << 23 | `TAB_BIT`; 0 for what
+            `COMMON_BIT` | script << 19 | font << 24 | `TAB_BIT`; 0 for what
             cannot be drawn, as for the last, which stands for all beyond.
         common: (plans * C,) unit of a common character in a plan.
         plan: (S * F,) where a script and font start in `common`.

@@ -12,18 +12,19 @@ from pixmodels.renderers._atlas_plans import REFUSED
 BAD, MARK, END, TAB = range(4)
 _FIXED = 4
 
+UNIT_BITS = 18
 SECOND_BITS = 10
 PART_BITS = 12
 WIDTH_BITS = 12
 LEFT_BIAS = 1 << 11
 # Room for the sum of `start` and a place in the ink; above it come two bits
 # of the run and the number of glyphs at a column (_graph_draw.py).
-COLUMN_BITS = 20
+COLUMN_BITS = 21
 # The ink begins with a white column, then the P black ones of an end patch.
 BLACK = 1
 _HALF = 512
 _WIDEST = (1 << WIDTH_BITS) - 1
-_OVERHANG = 64  # The widest ink in advances; bounds the glyphs at a column.
+_OVERHANG = 16  # The widest ink in advances; bounds the glyphs at a column.
 
 
 class UnitTable:
@@ -58,8 +59,8 @@ class UnitTable:
     def refuse_narrow(self, plan, font):
         """Takes from a plan what has far more ink than it moves the pen.
 
-        So only some hundred glyphs can ever share a column, and counts of
-        them do not overflow.
+        So only some dozen glyphs can ever share a column, and counts of them
+        do not overflow.
         """
         self._atlas.draw(font, [unit.glyph for unit in plan.units.values()])
         narrow = []
@@ -138,10 +139,12 @@ class UnitTable:
         widest = max(array.size for array in self._kerning)
         names = ("advance", "kern", "part", "start", "extent")
         columns = np.array(self._rows, np.int64).T
-        if len(ink) >= 1 << COLUMN_BITS or columns.max() >= 1 << 31:
+        few = len(ink) < 1 << COLUMN_BITS and len(self) < 1 << UNIT_BITS
+        if not few or columns.max() >= 1 << 31:
             raise ValueError(
-                "expected glyphs of at most a million columns in all: take a "
-                f"smaller font or fewer scripts. Received: {len(ink)} columns"
+                f"expected fewer than {1 << UNIT_BITS} glyphs and "
+                f"{1 << COLUMN_BITS} columns of ink: take a smaller font or "
+                f"fewer scripts. Received: {len(self)} and {len(ink)}"
             )
         # Where two plans meet, a row of one is read at a column of the other
         # before the result is dropped.

@@ -55,7 +55,7 @@ class _Spans(NamedTuple):
 
     Attributes:
         begin, stop: the places it takes, none where they are equal.
-        ink: column of ink at `begin` | run << 20.
+        ink: column of ink at `begin` | run << 21.
         layer: 0 or 1.
         text: its text.
     """
@@ -78,7 +78,7 @@ def layers(tables, shaped, areas, *, dense):
 
     Returns:
         `(layers, crowded)`: two of int32 (B, W), 0 or less for none, else
-        column of ink | run << 20; bool (B,), True for a row with two glyphs
+        column of ink | run << 21; bool (B,), True for a row with two glyphs
         at one place of a layer, which is left white too.
     """
     spans = _spans(tables, shaped, areas, dense)

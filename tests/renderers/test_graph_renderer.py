@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pixmodels import renderers
 from pixmodels.renderers import CairoRenderer
 from pixmodels.renderers import GraphRenderer
+from pixmodels.renderers import _atlas_units
 from pixmodels.renderers._atlas_charset import SCRIPTS
 from pixmodels.renderers._atlas_charset import charset
 from pixmodels.saved_models.check import check_in_new_process
@@ -521,6 +522,12 @@ class TestArguments:
     def test_numbers(self, graph):
         assert graph.num_characters > 8000
         assert graph.nbytes < 6_000_000
+
+    def test_too_many_glyphs(self, latin, monkeypatch):
+        monkeypatch.setattr(_atlas_units, "UNIT_BITS", 10)
+        cairo = CairoRenderer(latin.font_stack, dpi=91)
+        with pytest.raises(ValueError, match="expected fewer than 1024 glyphs"):
+            GraphRenderer(cairo)
 
     @pytest.mark.parametrize(
         ("kwargs", "error", "message"),
