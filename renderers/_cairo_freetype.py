@@ -7,11 +7,11 @@ from the very libcairo and libfreetype that pycairo is linked with."""
 import ctypes
 import functools
 import importlib
-import threading
 
+from pixmodels.renderers._forks import lock
 from pixmodels.renderers._libraries import load
 
-_LOCK = threading.Lock()
+_LOCK = lock(inner=True)
 
 
 @functools.cache

@@ -5,13 +5,14 @@ on. Not here: what is drawn (_raster.py)."""
 
 import math
 import sys
-import threading
 
 import numpy as np
 
+from pixmodels.renderers._forks import lock
+
 _MOST = 3  # Arrays kept.
 _LARGEST = 1 << 25  # Bytes of an array that is kept.
-_LOCK = threading.Lock()
+_LOCK = lock(inner=True)
 _kept = []
 
 

@@ -31,6 +31,12 @@ def without_ignorables(text):
     return _ignorable_pattern().sub("", text)
 
 
+@functools.lru_cache(maxsize=1 << 12)
+def ignorable(character):
+    """Whether a character is default-ignorable: draws nothing by itself."""
+    return not without_ignorables(character)
+
+
 def graphemes(text):
     """Extended grapheme clusters as a list of strings."""
     return _cluster_pattern().findall(text)

@@ -4,7 +4,6 @@ Here: arguments, configuration, the call. Not here: the steps, which are
 _clean, _bidi, _itemise, _shape, _layout, _raster in this order."""
 
 import math
-import threading
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from pixmodels.renderers._cells import Joiner
 from pixmodels.renderers._clean import check_texts
 from pixmodels.renderers._font import UNITS
 from pixmodels.renderers._font import check
+from pixmodels.renderers._forks import lock
 from pixmodels.renderers._layout import Typesetter
 from pixmodels.renderers._libraries import fribidi
 from pixmodels.renderers._libraries import load
@@ -216,7 +216,7 @@ class CairoRenderer(Sheets):
             None if direction == "rtl" else layout,
             self._units,
         )
-        self._lock = threading.RLock()
+        self._lock = lock()
         self._frozen = True
 
     def _place(self):

@@ -5,6 +5,7 @@ here: finding files (_installed.py), the list of the default stack (_noto.py),
 sized fonts and drawing (_font.py). System font settings are never asked."""
 
 import collections
+import functools
 import unicodedata
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from pixmodels.renderers._libraries import load
 from pixmodels.renderers._scripts import advice
 from pixmodels.renderers._unicode import NEUTRAL
 from pixmodels.renderers._unicode import graphemes
+from pixmodels.renderers._unicode import ignorable
 from pixmodels.renderers._unicode import script
 from pixmodels.renderers._unicode import without_ignorables
 
@@ -291,9 +293,7 @@ class FontStack:
         # Canonical ordering takes quadratic time in a long row of marks.
         if len(text) > _LONG_CLUSTER or text.isascii():
             return False
-        return self._has_all(
-            index, unicodedata.normalize("NFC", text)
-        ) or self._has_all(index, unicodedata.normalize("NFD", text))
+        return any(self._has_all(index, form) for form in _other_forms(text))
 
     def first_covers(self, text):
         """Whether the first font's own map holds all of it, emoji apart."""
@@ -349,11 +349,10 @@ class FontStack:
         return colour_format(*self._entries[index]) is not None
 
     def _has_all(self, index, text):
-        font = self._font(index)
-        for character in set(text):
-            if font.get_nominal_glyph(ord(character)) is None:
-                if without_ignorables(character):
-                    return False
+        glyph = self._font(index).get_nominal_glyph
+        for character in text if len(text) <= _LONG_CLUSTER else set(text):
+            if glyph(ord(character)) is None and not ignorable(character):
+                return False
         return True
 
     def _font(self, index):
@@ -362,3 +361,10 @@ class FontStack:
             font = load("uharfbuzz").Font(hb_face(*self._entries[index]))
             self._fonts[index] = font
         return font
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _other_forms(text):
+    """The canonically composed and decomposed text, where they differ."""
+    forms = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+    return tuple(form for form in forms if form != text)
