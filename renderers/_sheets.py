@@ -68,9 +68,9 @@ class Sheets:
             ['It was the owl and', 'l and the cat.']
         """
         num_patches = self._number("num_patches", num_patches, 4)
-        stride = _whole("stride", stride, 0)
+        stride = whole("stride", stride, 0)
         if question_patches is not None:
-            question_patches = _whole("question_patches", question_patches, 1)
+            question_patches = whole("question_patches", question_patches, 1)
         pairs = [pairs] if isinstance(pairs, tuple) else pairs
         for index, pair in enumerate(check_texts(pairs)):
             if not isinstance(pair, tuple):
@@ -173,8 +173,8 @@ class Sheets:
             >>> page.pixels.shape, page.grid, page.num_patches.tolist()
             ((1, 48, 64), (3, 4), [7])
         """
-        rows = _whole("rows", rows, 1)
-        columns = _whole("columns", columns, 2)
+        rows = whole("rows", rows, 1)
+        columns = whole("columns", columns, 2)
         if rows * columns > self.max_patches:
             raise ValueError(
                 f"expected rows * columns <= max_patches={self.max_patches}. "
@@ -289,7 +289,7 @@ class Sheets:
     def _number(self, name, value, least):
         if value is None:
             return self.max_patches
-        value = _whole(name, value, least)
+        value = whole(name, value, least)
         if value > self.max_patches:
             raise ValueError(
                 f"expected at most max_patches={self.max_patches}. "
@@ -298,7 +298,8 @@ class Sheets:
         return value
 
 
-def _whole(name, value, least):
+def whole(name, value, least):
+    """The int `value`; ValueError unless it is whole and `>= least`."""
     valid = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not valid or value < least:
         raise ValueError(

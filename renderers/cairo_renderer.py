@@ -27,6 +27,7 @@ from pixmodels.renderers._segment import LAYOUTS
 from pixmodels.renderers._shape import Shaper
 from pixmodels.renderers._sheets import Sheets
 from pixmodels.renderers._sheets import check_choice
+from pixmodels.renderers._sheets import whole
 from pixmodels.renderers._units import UnitShaper
 from pixmodels.renderers.font_stack import FontStack
 
@@ -176,7 +177,7 @@ class CairoRenderer(Sheets):
         self.layout = check_choice("layout", layout, LAYOUTS)
         self.direction = check_choice("direction", direction, DIRECTIONS)
         self.patch_size = _patch_size(patch_size)
-        self.max_patches = _whole("max_patches", max_patches, 2)
+        self.max_patches = whole("max_patches", max_patches, 2)
         self.font_size = _positive("font_size", font_size)
         self.dpi = _positive("dpi", dpi)
         if language is not None and not isinstance(language, str):
@@ -362,23 +363,14 @@ def _baseline(name):
 def _patch_size(value):
     """The side, or (height, width) where they differ."""
     if not isinstance(value, tuple | list):
-        return _whole("patch_size", value, 1)
+        return whole("patch_size", value, 1)
     if len(value) != 2:
         raise ValueError(
             "expected a side, or (height, width). "
             f"Received: patch_size={value!r}"
         )
-    height, width = (_whole("patch_size", side, 1) for side in value)
+    height, width = (whole("patch_size", side, 1) for side in value)
     return height if height == width else (height, width)
-
-
-def _whole(name, value, least):
-    valid = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not valid or value < least:
-        raise ValueError(
-            f"expected a whole number >= {least}. Received: {name}={value!r}"
-        )
-    return int(value)
 
 
 def _positive(name, value):

@@ -59,6 +59,7 @@ def run(paths, *, rounds=20, lines=2000, warm_lines=30000):
         for batch in _batches([prepare(text) for text in other]):
             warm(batch)
         _measure(kind, pango, warm, cold, theirs, ours, inputs, rounds)
+    _in_graph(texts, other, rounds)
     _processes(other + texts, cores)
 
 
@@ -186,6 +187,39 @@ def _pin():
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     return cores
+
+
+def _in_graph(texts, other, rounds):
+    """Prints the speed of GraphRenderer over ours, at each batch's width."""
+    import tensorflow as tf
+
+    from pixmodels.renderers import GraphRenderer
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    graph = GraphRenderer(_make(), scripts=("Latn",))
+    cairo = _make()
+    for batch in _batches(other):
+        cairo(batch)
+    graph(other[:_BATCH])
+    ratios = []
+    size = len(texts) // rounds
+    for number in range(rounds):
+        chunk = texts[number * size : (number + 1) * size]
+        times = {}
+        for renderer in (graph, cairo) if number % 2 else (cairo, graph):
+            begin = time.process_time()
+            for batch in _batches(chunk):
+                renderer(batch)
+            times[renderer] = time.process_time() - begin
+        ratios.append(times[cairo] / times[graph])
+        rate = len(chunk) / times[graph]
+    print(
+        f"{'in graph':14} x{statistics.median(ratios):.2f} "
+        f"[{min(ratios):.2f}..{max(ratios):.2f}] of our string, warm "
+        f"({rate:.0f}/s in the last round), as wide as the longest text",
+        flush=True,
+    )
 
 
 def _processes(texts, cores):
