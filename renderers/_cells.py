@@ -19,6 +19,7 @@ from pixmodels.renderers._raster import draw
 from pixmodels.renderers._segment import stands_alone
 from pixmodels.renderers._shape import Line
 from pixmodels.renderers._shape import LineRun
+from pixmodels.renderers._unicode import graphemes
 
 _MOST = 1 << 14  # Characters of a text that is looked at.
 _LONGEST = 48  # Characters of a word that is kept in bigrams.
@@ -44,14 +45,13 @@ class Joiner:
         sides: height and width of a patch, pixels.
         palette: Palette.
         layout: the renderer's; None joins nothing.
-        units: UnitShaper of the layout `"bigrams"`, else None.
     """
 
     def __init__(
-        self, shaper, stack, language, baseline, sides, palette, layout, units
+        self, shaper, stack, language, baseline, sides, palette, layout
     ):
         self._layout = layout
-        self._unit_shaper = units
+        self._shaper = shaper
         self._baseline = baseline
         self._sides = sides
         self._palette = palette
@@ -344,11 +344,13 @@ class Joiner:
         return found
 
     def _joined_units(self, word):
-        units = self._unit_shaper.units(word)
-        texts = [word[unit.start : unit.end] for unit in units]
-        parts = [
-            self._bigram(text, unit.line) for text, unit in zip(texts, units)
+        # As UnitShaper cuts such a word.
+        clusters = list(word) if word.isascii() else graphemes(word)
+        texts = [
+            "".join(clusters[index : index + 2])
+            for index in range(0, len(clusters), 2)
         ]
+        parts = list(map(self._bigram, texts))
         if False in parts:
             return False
         if texts[0] in self._bigram_overhang:
@@ -359,11 +361,12 @@ class Joiner:
         strip = self._hang(strip, texts, starts, self._bigram_overhang)
         return False if strip is None else strip
 
-    def _bigram(self, text, line):
+    def _bigram(self, text):
         """A unit's pixels in whole patches, or False if ink leaves them."""
         found = self._bigram_of.get(text)
         if found is not None:
             return found
+        line = self._shaper.line(text)
         side = self._patch
         count = max(1, -(-line.width // side))
         # With a patch on both sides, to see what of the ink is there.

@@ -215,7 +215,6 @@ class CairoRenderer(Sheets):
             sides(self.patch_size),
             self._palette,
             None if direction == "rtl" else layout,
-            self._units,
         )
         self._lock = lock()
         self._frozen = True
