@@ -82,7 +82,7 @@ def windows(setter, pair, stride, question_patches):
 
 def _window(setter, head, first, context, start, options):
     """`(row, end)`: a window that begins with context character `start`."""
-    row = Layout(list(head.lines), list(head.spans))
+    row = Layout(lines=list(head.lines), spans=list(head.spans))
     row.word_starts = head.word_starts
     row.cuts, row.missing = list(head.cuts), list(head.missing)
     last, end = _set_some(setter, row, 1, context, first + 1, start, **options)
