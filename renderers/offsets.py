@@ -254,9 +254,12 @@ class _Lines:
         return line[found], start, end, self._low[found], high[found]
 
     def _patch(self, x, line=slice(None)):
-        """The patch of x (1/1024 px), in the text, not after its line."""
-        last = np.minimum(x // (UNITS * self._width), self._last[line])
-        return (last + self._shift[line]).astype(np.int32)
+        """The patch of x (1/1024 px), in the text, not after its line.
+
+        A line may begin left of the canvas, as PyGame sets some.
+        """
+        patch = np.clip(x // (UNITS * self._width), 0, self._last[line])
+        return (patch + self._shift[line]).astype(np.int32)
 
     def _read(self, layouts, rows, columns):
         pieces, of_lines, of_runs, clusters, advances = [], [], [], [], []
