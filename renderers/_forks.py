@@ -8,26 +8,27 @@ import os
 import threading
 import weakref
 
-_OUTER = weakref.WeakSet()
-_INNER = weakref.WeakSet()
+_OUTER, _INNER = [], []  # Weak references.
 _HELD = []
 
 
-def lock(inner=False):
+def lock(*, inner=False):
     """A new `threading.RLock`; `os.fork` waits until no thread holds it.
 
     Args:
-        inner: whether it is taken while another is held; never the reverse.
+        inner: bool, True for a lock that is taken while another of these is
+            held. A fork takes the outer ones first, as all others do.
     """
     made = threading.RLock()
-    (_INNER if inner else _OUTER).add(made)
+    known = _INNER if inner else _OUTER
+    known.append(weakref.ref(made, known.remove))
     return made
 
 
 def _acquire():
-    # In the order in which a thread that draws takes them.
-    for locks in (_OUTER, _INNER):
-        for held in list(locks):
+    for reference in (*_OUTER, *_INNER):
+        held = reference()
+        if held is not None:
             held.acquire()
             _HELD.append(held)
 
