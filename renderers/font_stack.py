@@ -329,7 +329,7 @@ class FontStack:
         emoji = wants_emoji(cluster)
         if previous is not None and not emoji and self._keeps(previous, text):
             return previous
-        for part in (text, text[:1]):
+        for part in dict.fromkeys((text, text[:1])):
             for colour in (emoji, not emoji):
                 for index in range(len(self)):
                     if self._is_colour(index) == colour:
