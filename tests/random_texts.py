@@ -4,6 +4,7 @@ Here: a generator that gives the same items for the same seed on every machine,
 and a command that renders them in a process of its own. Not here: tests.
 """
 
+import dataclasses
 import hashlib
 import os
 import pickle
@@ -165,16 +166,16 @@ def block(seed, count):
 
 def digest(batch):
     """Hex digest of everything that a `RenderedBatch` holds."""
-    found = hashlib.blake2b(batch.pixels.tobytes(), digest_size=16)
-    found.update(batch.num_patches.tobytes())
-    for part in (
-        batch.pixels.shape,
-        batch.sep_patches,
-        batch.word_starts,
-        batch.truncated,
-        batch.missing,
-    ):
-        found.update(ascii(part).encode())
+    found = hashlib.blake2b(digest_size=16)
+    for field in dataclasses.fields(batch):
+        part = getattr(batch, field.name)
+        if hasattr(part, "table"):
+            part = part.table
+        if hasattr(part, "tobytes"):
+            found.update(ascii((part.shape, part.dtype)).encode())
+            found.update(part.tobytes())
+        else:
+            found.update(ascii(part).encode())
     return found.hexdigest()
 
 

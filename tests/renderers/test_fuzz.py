@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -98,6 +99,90 @@ def test_neighbours_do_not_matter(renderer, items):
         assert alone.missing[0] == batch.missing[index]
 
 
+SETTINGS = [
+    {"layout": "words"},
+    {"layout": "bigrams"},
+    {"layout": "mono"},
+    {"layout": "adaptive"},
+    {"direction": "rtl"},
+    {"baseline": "pygame"},
+    {"color_mode": "rgb", "ink": "#102030", "paper": "#fff0e0"},
+    {"layout": "bigrams", "color_mode": "rgb", "patch_size": (23, 13)},
+    {"max_patches": 7, "patch_size": 19, "font_size": 11},
+    {"max_patches": 3, "layout": "adaptive", "language": "ja"},
+]
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+def test_every_way_of_drawing(renderer, setting):
+    """Twice, from a copy, and by the path that gives offsets."""
+    fresh = CairoRenderer(renderer.font_stack, **setting)
+    items = random_texts.block(5000, 60)
+    batch = fresh(items)
+    found = random_texts.digest(batch)
+    assert random_texts.digest(fresh(items)) == found
+    copy = pickle.loads(pickle.dumps(fresh))
+    assert random_texts.digest(copy(items)) == found
+    full = fresh(items, return_offsets=True)
+    np.testing.assert_array_equal(full.pixels, batch.pixels)
+    assert full.word_starts == batch.word_starts
+    assert full.truncated == batch.truncated
+    assert full.missing == batch.missing
+    check_offsets(full, items)
+
+
+def check_offsets(batch, items):
+    """Every character is found in patches, or was cut."""
+    last = batch.grid[1] - 1
+    for index, item in enumerate(items):
+        parts = [item] if isinstance(item, str) else item
+        cut = {
+            entry.part: entry.start for entry in batch.truncated[index] or ()
+        }
+        found = {part: set() for part in range(len(parts))}
+        for part, start, end, text in batch.locate(index, 0, last):
+            assert parts[part][start:end] == text
+            found[part].update(range(start, end))
+        for part, text in enumerate(parts):
+            kept = set(range(cut.get(part, len(text))))
+            assert found[part] >= kept, (item, part)
+
+
+LAYOUTS = ("continuous", "words", "bigrams", "mono", "adaptive")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_windows_packs_and_pages(renderer, layout):
+    """Twice alike; every character is in a window, in a row of a pack."""
+    small = CairoRenderer(renderer.font_stack, max_patches=41, layout=layout)
+    texts = random_texts.Texts(6000)
+    for _ in range(7):
+        pair = texts.text()[:19], texts.text() * 3
+        several = [texts.text() for _ in range(5)]
+        calls = [
+            partial(small.windows, pair, stride=3, question_patches=17),
+            partial(small.pack, several, 23),
+        ]
+        if layout == "continuous":
+            calls.append(partial(small.page, several, rows=5, columns=7))
+        batches = [call() for call in calls]
+        for call, batch in zip(calls, batches):
+            assert random_texts.digest(call()) == random_texts.digest(batch)
+        assert found_in(batches[0], 1) >= set(range(len(pair[1])))
+        for part, text in enumerate(several):
+            assert found_in(batches[1], part) >= set(range(len(text)))
+
+
+def found_in(batch, part):
+    """The characters of a part that are in the patches of any row."""
+    found = set()
+    for index in range(len(batch)):
+        for place in batch.locate(index, 0, batch.grid[1] - 1):
+            if place.part == part:
+                found.update(range(place.start, place.end))
+    return found
+
+
 def test_same_bytes_everywhere(renderer):
     """Some hundreds of items in all the ways that the slow test uses."""
     fresh = CairoRenderer(renderer.font_stack)
@@ -143,7 +228,7 @@ def test_fork_while_another_thread_draws(renderer):
 @pytest.mark.slow
 def test_long_texts(renderer):
     """Some thousand characters each, cut and reported."""
-    texts = [random_texts.Texts(seed).long() for seed in range(200)]
+    texts = [random_texts.Texts(seed).long() for seed in range(60)]
     assert max(map(len, texts)) > 2_000
     for text in texts:
         items = [text, (text, text), text.split()]

@@ -10,15 +10,21 @@ import json
 import shutil
 import subprocess
 import tarfile
+import unicodedata
 
 import numpy as np
 import pytest
+import random_texts
+import regex
 import uharfbuzz
 
 from pixmodels.renderers import _bidi
+from pixmodels.renderers import _bidi_classes
 from pixmodels.renderers import _harfbuzz
 from pixmodels.renderers._clean import clean
 from pixmodels.renderers._itemise import itemise
+from pixmodels.renderers._libraries import fribidi
+from pixmodels.training._pango import PangoCairoRenderer
 
 # Runs of these texts differ, all with NotoSansMyanmar: where the font puts a
 # spacing glyph before a base (one glyph becomes two), HarfBuzz 6 attaches no
@@ -301,3 +307,61 @@ def test_program_on_runs_in_context(renderer, debian, texts):
             assert np.array_equal(found, wanted), (line, run)
             compared += 1
     assert compared > 5
+
+
+FONTS = """
+    NotoSans-Regular.ttf NotoSansArabic-Regular.ttf NotoSansHebrew-Regular.ttf
+    NotoSansDevanagari-Regular.ttf NotoSansMyanmar-Regular.ttf
+    NotoSansCJK-Regular.ttc#2 DejaVuSans.ttf
+""".split()
+
+
+def comparable(character, characters):
+    """Whether Pango 1.50 with FriBidi 1.0.8 takes a character as we do.
+
+    Not so: characters that FriBidi's tables do not know; U+202A-U+202E, from
+    which Pango takes a base direction (UAX #9, P2, does not); emoji, which
+    Pango cuts from the marks on them.
+    """
+    kind = fribidi().fribidi_get_bidi_type
+    kind.restype, kind.argtypes = ctypes.c_uint32, [ctypes.c_uint32]
+    return (
+        ord(character) in characters
+        and unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp")
+        and not "\u202a" <= character <= "\u202e"
+        and not regex.match(r"\p{Emoji_Presentation}", character)
+        and kind(ord(character)) == _bidi_classes.CLASSES[character]
+    )
+
+
+@pytest.mark.parametrize("font", FONTS)
+def test_random_texts_look_as_pango_draws_them(make_renderer, debian, font):
+    """Pixels, where HarfBuzz 6, which Pango uses, shapes as ours does."""
+    renderer = make_renderer(font)
+    path, index = renderer.font_stack.entry(0)
+    try:
+        theirs = PangoCairoRenderer(f"{path}#{index}")
+    except ImportError as error:
+        pytest.skip(str(error)[:200])
+    characters = frozenset(renderer._shaper.font(0).shaping.face.unicodes)
+    compared = 0
+    for seed in range(300):
+        texts = random_texts.Texts(seed)
+        text = "".join(
+            character
+            for character in " ".join(texts.text() for _ in range(3))
+            if comparable(character, characters)
+        )
+        if all(
+            np.array_equal(
+                ours(renderer, line, run),
+                debian.shape(debian.font(path, index), line, run),
+            )
+            for line, run in runs(renderer, [text])
+        ):
+            batch = renderer([text], num_patches=529)
+            drawn = theirs.text(text)
+            assert np.array_equal(batch.pixels[0], drawn["pixels"]), text
+            assert batch.num_patches[0] == drawn["num_patches"]
+            compared += 1
+    assert compared > 200
