@@ -100,7 +100,12 @@ class Joiner:
             return [self._bigrams(text, max_patches - 1) for text in texts]
         if self._layout == "words":
             texts = [_as_words(text) for text in texts]
-        plans = [self._plan(text, max_patches) for text in texts]
+        plans = [
+            None
+            if offsets and isinstance(text, list)
+            else self._plan(text, max_patches)
+            for text in texts
+        ]
         wanted = {}
         for plan in plans:
             for script, words in plan or ():
@@ -111,11 +116,9 @@ class Joiner:
             for text, plan in zip(texts, plans)
         ]
         if offsets:
-            for index, layout in enumerate(layouts):
-                if layout and layout.word_starts is not None:
-                    layouts[index] = None
-                elif layout:
-                    self._add_lines(layout, plans[index])
+            for layout, plan in zip(layouts, plans):
+                if layout:
+                    self._add_lines(layout, plan)
         return layouts
 
     def _add_lines(self, layout, plans):

@@ -28,15 +28,6 @@ HINDI = "क्षत्रिय विद्यालय में पढ़�
 CHINESE = "阅读就是看见。"
 
 
-@pytest.fixture(scope="module")
-def layouts(renderer):
-    """Name -> renderer of the default stack in that layout."""
-    return {
-        name: CairoRenderer(renderer.font_stack, layout=name)
-        for name in LAYOUTS
-    }
-
-
 def strips(batch, index=0):
     """Pixels between the word starts of one text."""
     starts = batch.word_starts[index]

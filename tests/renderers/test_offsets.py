@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from pixmodels.renderers import CairoRenderer
 from pixmodels.renderers import Located
 from pixmodels.renderers._segment import LAYOUTS
-from pixmodels.renderers.font_stack import sha256
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +26,12 @@ def cases(shared):
     return found, fonts
 
 
-def usable(make_renderer, fonts, name):
-    renderer = make_renderer(name)
-    found = sha256(renderer.font_stack.entry(0)[0])
-    if found != fonts[name]["sha256"]:
-        pytest.skip(f"{name} is another version: SHA-256 {found}")
-    return renderer
-
-
 class TestPixelsOwn:
-    def test_every_pair_of_the_fixtures(self, cases, make_renderer):
+    def test_every_pair_of_the_fixtures(self, cases, usable):
         pairs = [case for case in cases[0] if case["kind"] == "pair"]
         assert len(pairs) == 16
         for case in pairs:
-            renderer = usable(make_renderer, cases[1], case["font"])
+            renderer = usable(cases[1], case["font"])
             found = renderer.pixel_offset_mapping(tuple(case["input"]))
             assert len(found) == 529
             count = case["num_text_patches"] + 1
@@ -68,7 +59,7 @@ class TestPixelsOwn:
 
 
 @pytest.mark.parametrize("name", ["latin", "scripts"])
-def test_positions_are_those_of_pango(shared, cases, make_renderer, name):
+def test_positions_are_those_of_pango(shared, cases, usable, name):
     """The patch of every character, from Pango's runs, glyph by glyph."""
     path = shared(f"fixtures/renders/metrics_{name}.json")
     layouts = json.loads(path.read_text("utf-8"))["layouts"]
@@ -78,7 +69,7 @@ def test_positions_are_those_of_pango(shared, cases, make_renderer, name):
             continue
         if case["unknown_glyphs"]:
             continue
-        renderer = usable(make_renderer, cases[1], case["font"])
+        renderer = usable(cases[1], case["font"])
         text = case["input"]
         batch = renderer([text], return_offsets=True)
         (line,) = layouts[case["id"]]
@@ -105,14 +96,6 @@ def patches_by_pango(runs, count):
     for index in range(count):
         found[index] = left.get(index, found.get(index - 1, 2048))
     return {index: x // 16384 for index, x in found.items()}
-
-
-@pytest.fixture(scope="module")
-def layouts(renderer):
-    return {
-        name: CairoRenderer(renderer.font_stack, layout=name)
-        for name in LAYOUTS
-    }
 
 
 class TestLookUps:

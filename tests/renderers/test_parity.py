@@ -11,7 +11,6 @@ import uharfbuzz
 from pixmodels.renderers import _bidi
 from pixmodels.renderers import _cairo_freetype
 from pixmodels.renderers._itemise import itemise
-from pixmodels.renderers.font_stack import sha256
 
 # Two characters that the font lacks: Pango draws hex boxes, we .notdef.
 MISSING_ON_PURPOSE = {"latin_64"}
@@ -50,14 +49,6 @@ def renders(shared):
     return cases, fonts
 
 
-def usable(make_renderer, fonts, name):
-    renderer = make_renderer(name)
-    found = sha256(renderer.font_stack.entry(0)[0])
-    if found != fonts[name]["sha256"]:
-        pytest.skip(f"{name} is another version: SHA-256 {found}")
-    return renderer
-
-
 GROUPS = """
     latin words pair arabic hebrew devanagari bengali tamil telugu kannada
     malayalam gujarati gurmukhi sinhala thai lao khmer myanmar georgian
@@ -72,10 +63,10 @@ def test_no_group_is_forgotten(renders):
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_pixels_are_identical(renders, make_renderer, group):
+def test_pixels_are_identical(renders, usable, group):
     cases, fonts = renders
     for case, expected in cases[group]:
-        renderer = usable(make_renderer, fonts, case["font"])
+        renderer = usable(fonts, case["font"])
         text = case["input"]
         if case["kind"] == "pair":
             text = tuple(text)
@@ -98,14 +89,12 @@ def test_pixels_are_identical(renders, make_renderer, group):
         assert differ.mean() <= bound, case["id"]
 
 
-def test_truncation_is_reported_where_pixel_cuts_silently(
-    renders, make_renderer
-):
+def test_truncation_is_reported_where_pixel_cuts_silently(renders, usable):
     cases, fonts = renders
     cut = {}
     for group in ("latin", "words", "pair"):
         for case, _ in cases[group]:
-            renderer = usable(make_renderer, fonts, case["font"])
+            renderer = usable(fonts, case["font"])
             text = case["input"]
             batch = renderer([tuple(text) if group == "pair" else text])
             if batch.truncated[0]:
@@ -119,9 +108,7 @@ def test_truncation_is_reported_where_pixel_cuts_silently(
 
 
 @pytest.mark.parametrize("name", ["latin", "scripts"])
-def test_runs_and_glyphs_are_those_of_pango(
-    shared, renders, make_renderer, name
-):
+def test_runs_and_glyphs_are_those_of_pango(shared, renders, usable, name):
     """Run boundaries, levels, glyph ids, advances and offsets, from Pango."""
     if uharfbuzz.version_string() != "15.0.0":
         pytest.skip("compared with HarfBuzz 15.0.0 only")
@@ -136,7 +123,7 @@ def test_runs_and_glyphs_are_those_of_pango(
     for key, lines in layouts.items():
         if key in MISSING_ON_PURPOSE:
             continue
-        renderer = usable(make_renderer, renders[1], fonts[key])
+        renderer = usable(renders[1], fonts[key])
         for expected in lines:
             text = expected["text"].replace("\n", " ")
             levels, _ = _bidi.levels(text)

@@ -21,14 +21,6 @@ CONTEXT = (
 ARABIC = "كتبت البومة رسالة إلى القطة، والقطة لا تعرف القراءة فسألت ساعي البريد"
 
 
-@pytest.fixture(scope="module")
-def layouts(renderer):
-    return {
-        name: CairoRenderer(renderer.font_stack, layout=name)
-        for name in LAYOUTS
-    }
-
-
 def drawn(batch, rows, part):
     """Characters of a part that stand in some row."""
     width = batch.offsets.table.shape[1]
