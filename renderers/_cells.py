@@ -11,14 +11,12 @@ import numpy as np
 from pixmodels.renderers import _bidi
 from pixmodels.renderers._cell_store import NEUTRAL
 from pixmodels.renderers._cell_store import CellStore
-from pixmodels.renderers._font import UNITS
 from pixmodels.renderers._layout import MARGIN
+from pixmodels.renderers._placed import Joined
+from pixmodels.renderers._placed import JoinedGlyphs
 from pixmodels.renderers._placed import Layout
-from pixmodels.renderers._placed import Span
 from pixmodels.renderers._raster import draw
 from pixmodels.renderers._segment import stands_alone
-from pixmodels.renderers._shape import Line
-from pixmodels.renderers._shape import LineRun
 from pixmodels.renderers._unicode import graphemes
 
 _MOST = 1 << 14  # Characters of a text that is looked at.
@@ -60,7 +58,13 @@ class Joiner:
         self._bigram_overhang = {}
         height, self._patch = sides
         self._store = CellStore(
-            shaper, stack, language, baseline, height, palette
+            shaper,
+            stack,
+            language,
+            baseline,
+            height,
+            palette,
+            self._patch,
         )
         self._column = self._store.column
         self._font = shaper.font(0)
@@ -99,105 +103,94 @@ class Joiner:
         if self._layout == "bigrams":
             return [self._bigrams(text, max_patches - 1) for text in texts]
         if self._layout == "words":
-            texts = [_as_words(text) for text in texts]
+            texts = map(_as_words, texts)
+        wanted, count = {}, [0]
         plans = [
             None
             if offsets and isinstance(text, list)
-            else self._plan(text, max_patches)
+            else self._plan(text, max_patches, wanted, count)
             for text in texts
         ]
-        wanted = {}
-        for plan in plans:
-            for script, words in plan or ():
-                wanted.setdefault(script, []).extend(words)
-        self._store.draw(wanted)
-        layouts = [
-            plan and self._join(text, plan, max_patches - 1)
-            for text, plan in zip(texts, plans)
-        ]
+        lists = any(plan and plan[0] == self._words for plan in plans)
+        self._store.draw(wanted, count[0], units=lists)
+        layouts = [plan and plan[0](plan[1], max_patches - 1) for plan in plans]
         if offsets:
-            for layout, plan in zip(layouts, plans):
-                if layout:
-                    self._add_lines(layout, plan)
+            self._add_lines(layouts, plans)
         return layouts
 
-    def _add_lines(self, layout, plans):
-        """Adds lines without glyphs: clusters and advances for offsets."""
-        x = MARGIN
-        for part, (script, words) in enumerate(plans):
-            line, count = self._line(script, words)
-            layout.lines.append((x, line))
-            layout.spans.append(Span(part, 0, 0, count))
-            x = (layout.sep_patches[0] + 1) * self._patch + MARGIN
+    def _add_lines(self, layouts, plans):
+        """Adds what offsets are made of."""
+        joined, lines, places = [], [], []
+        for layout, plan in zip(layouts, plans):
+            if not layout:
+                continue
+            x = MARGIN
+            for part, line in enumerate(plan[1]):
+                lines.append(line)
+                end = layout.num_patches - 1
+                places.append((len(joined), part, x, end))
+                x = (layout.sep_patches[0] + 1) * self._patch + MARGIN
+            joined.append(layout)
+        if not joined:
+            return
+        glyphs = JoinedGlyphs(
+            self._font,
+            np.array(places, np.int64),
+            *self._store.metrics.lines(lines),
+            len(joined),
+        )
+        for index, layout in enumerate(joined):
+            layout.glyphs = glyphs
+            layout.index = index
 
-    def _line(self, script, words):
-        table = self._store.metrics[script]
-        rows, starts = zip(*map(table.__getitem__, words))
-        sizes = [row.shape[1] for row in rows]
-        places = [0, *accumulate(len(word) + 1 for word in words)]
-        clusters, advances = np.concatenate(rows, axis=1)[:, :-1]
-        shifts = np.array(places[:-1], np.int32) - np.array(starts, np.int32)
-        clusters += np.repeat(shifts, sizes)[:-1]
-        line = Line()
-        line.missing = []
-        line.mixed = False
-        line.width = int(advances.sum()) // UNITS
-        count = places[-1] - 1
-        font = self._font
-        none = np.empty((0, 3), np.int32)
-        line.runs = [LineRun(font, 0, none, clusters, advances, 0, count, 0)]
-        return line, count
+    def _plan(self, text, max_patches, wanted, count):
+        """(method, its first argument) that joins a text, or None.
 
-    def _plan(self, text, max_patches):
-        """List of (script, words) that the text is joined from, or None."""
+        Args:
+            text: str, (str, str) or list of str.
+            max_patches: L.
+            wanted: dict from script to words that must be drawn, added to.
+            count: list of one int, words of the texts, added to.
+        """
         if isinstance(text, str):
-            plan = self._split(text)
-            return plan and [plan]
+            line = self._split(text, wanted, count)
+            return line and (self._text, (line,))
         if isinstance(text, tuple):
-            plans = [self._split(part) for part in text]
-            return plans if all(plans) else None
+            lines = [self._split(part, wanted, count) for part in text]
+            return (self._pair, lines) if all(lines) else None
         if not text or not 0 < len(text) < max_patches:
             return None
-        scripts = self._scripts(text)
-        kinds = set(scripts)
+        kinds = set(map(self._store.scripts.__getitem__, text))
         if None in kinds or "" in text:
             return None
-        if len(kinds) == 1:
-            return [(scripts[0], text)]
-        plan = {}
-        for script, word in zip(scripts, text):
-            plan.setdefault(script, []).append(word)
-        return list(plan.items())
+        if NEUTRAL in kinds:
+            scripts = self._store.scripts
+            wanted.setdefault(NEUTRAL, []).extend(
+                word for word in text if scripts[word] == NEUTRAL
+            )
+        count[0] += len(text)
+        return self._words, text
 
-    def _split(self, text):
+    def _split(self, text, wanted, count):
         """(script, words) of a text of one script, or None."""
         if not text.isprintable() or len(text) > _MOST:
             return None
         words = text.split(" ")
-        scripts = set(self._scripts(words))
-        if len(scripts) > 1:
+        scripts = set(map(self._store.scripts.__getitem__, words))
+        neutral = NEUTRAL in scripts
+        if neutral and len(scripts) > 1:
             scripts.discard(NEUTRAL)
         script = scripts.pop()
-        return None if scripts or script is None else (script, words)
+        if scripts or script is None:
+            return None
+        if neutral:
+            wanted.setdefault(script, []).extend(words)
+        count[0] += len(words)
+        return script, words
 
-    def _scripts(self, words):
-        known = self._store.scripts
-        try:
-            return list(map(known.__getitem__, words))
-        except KeyError:
-            self._store.classify(words)
-            return list(map(known.__getitem__, words))
-
-    def _join(self, text, plan, last):
-        if isinstance(text, str):
-            return self._text(plan[0], last)
-        if isinstance(text, tuple):
-            return self._pair(plan, last)
-        return self._words(text, last)
-
-    def _strip(self, plan, x, last):
+    def _strip(self, line, x, last):
         """((x, pixels), end of the text) of words from `x`, or None."""
-        script, words = plan
+        script, words = line
         table = self._store.cells[script]
         try:
             strip = b"".join(map(table.get, words))
@@ -211,37 +204,32 @@ class Joiner:
             strip, x = strip[-x * self._column :], 0
         return (x, strip), end
 
-    def _text(self, plan, last):
-        found = self._strip(plan, MARGIN, last)
+    def _text(self, lines, last):
+        found = self._strip(lines[0], MARGIN, last)
         if found is None:
             return None
-        end = min(-(-(found[1] + MARGIN) // self._patch), last)
-        return Layout(
-            strips=(found[0],),
-            sep_patches=(end,),
-            num_patches=end,
-            segments=((0, 0, end),),
-        )
+        strip, x = found
+        end = min(-(-(x + MARGIN) // self._patch), last)
+        return Joined((strip,), (end,), ((0, 0, end),))
 
-    def _pair(self, plans, last):
-        found = self._strip(plans[0], MARGIN, last)
+    def _pair(self, lines, last):
+        found = self._strip(lines[0], MARGIN, last)
         if found is None:
             return None
         first = min(-(-(found[1] + MARGIN) // self._patch), last)
         x = (first + 1) * self._patch + MARGIN
-        second = self._strip(plans[1], x, last)
+        second = self._strip(lines[1], x, last)
         if second is None or x > last * self._patch:
             return None
         end = min(-(-(second[1] + MARGIN) // self._patch), last)
-        return Layout(
-            strips=(found[0], second[0]),
-            sep_patches=(first, end),
-            num_patches=end,
-            segments=((0, 0, first), (1, min(first + 1, end), end)),
+        return Joined(
+            (found[0], second[0]),
+            (first, end),
+            ((0, 0, first), (1, min(first + 1, end), end)),
         )
 
     def _words(self, words, last):
-        parts = list(map(self._units[_MIDDLE].get, words))
+        parts = list(map(self._store.units.get, words))
         if len(words) == 1:
             parts[0] = self._unit(words[0], _ONLY)
         else:
@@ -269,6 +257,15 @@ class Joiner:
         cell = self._store.cells[self._store.scripts[word]][word]
         if cell is None:
             return None
+        unit = self._store.units.get(word)
+        if unit is not None and place in (_MIDDLE, _LAST):
+            # Most have the same number of patches either way.
+            wide = len(cell) // self._column - self._store.space
+            tail = self._store.space if place == _MIDDLE else MARGIN
+            count = -(-(wide + tail) // self._patch)
+            if len(unit) == count * self._patch * self._column:
+                self._units[place][word] = unit
+                return unit
         height, space = self._column, self._store.space
         lead = MARGIN if place in (_FIRST, _ONLY) else 0
         tail = space if place in (_FIRST, _MIDDLE) else MARGIN
@@ -278,7 +275,7 @@ class Joiner:
         if before < 0:
             head = cell[:-before]
             if not lead and not self._is_blank(head):
-                self._overhang[word] = head
+                self._overhang[word] = head, b""
             unit = cell[-before:]
         else:
             unit = self._blank[:before] + cell
@@ -292,25 +289,34 @@ class Joiner:
         return columns == self._blank[: len(columns)]
 
     def _hang(self, strip, words, starts, overhang):
-        """Adds what words have left of their origin; None where it meets ink.
+        """Adds the ink outside of words' patches; None where that fails.
 
         Args:
             strip: bytes, the words drawn so far.
             words: list of str.
             starts: list of int, the patch where each word ends.
-            overhang: dict from word to bytes of columns.
+            overhang: dict from word to (head, tail): bytes of columns left
+                and right of the word's patches.
         """
-        if overhang.keys().isdisjoint(words):
+        found = [k for k, word in enumerate(words) if word in overhang]
+        if not found:
             return strip
         strip = bytearray(strip)
-        for word, start in zip(words[1:], starts):
-            head = overhang.get(word)
-            if head is not None:
-                end = start * self._patch * self._column
-                at = slice(end - len(head), end)
-                if not self._is_blank(strip[at]):
-                    return None
-                strip[at] = head
+        size = self._patch * self._column
+        for index in found:
+            begin = starts[index - 1] * size if index else 0
+            end = starts[index] * size
+            head, tail = overhang[words[index]]
+            # Left of the canvas nothing is drawn; the end patch hides ink.
+            places = (begin - len(head), head), (end, tail)
+            for at, ink in places[not begin : 2 - (end >= len(strip))]:
+                at = slice(at, at + len(ink))
+                below = strip[at]
+                if not self._is_blank(below):
+                    ink = self._palette.merge(below, ink)
+                    if ink is None:
+                        return None
+                strip[at] = ink
         return bytes(strip)
 
     def _bigrams(self, text, last):
@@ -356,8 +362,11 @@ class Joiner:
         parts = list(map(self._bigram, texts))
         if False in parts:
             return False
-        if texts[0] in self._bigram_overhang:
-            self._overhang[word] = self._bigram_overhang[texts[0]]
+        outside = self._bigram_overhang
+        if texts[0] in outside or texts[-1] in outside:
+            head, _ = outside.get(texts[0], (b"", b""))
+            _, tail = outside.get(texts[-1], (b"", b""))
+            self._overhang[word] = head, tail
         size = self._patch * self._column
         starts = [length // size for length in accumulate(map(len, parts))]
         strip = b"".join(parts)
@@ -381,24 +390,21 @@ class Joiner:
         inked = np.any(columns != self._palette.paper, axis=1)
         inked = inked.reshape(len(columns), -1).any(axis=1)
         found = False
-        if not (line.missing or line.mixed or inked[-side:].any()):
+        if not (line.missing or line.mixed or inked[[0, -1]].any()):
             found = columns[side:-side].tobytes()
-            if inked[:side].any():
-                head = columns[np.argmax(inked) : side]
-                self._bigram_overhang[text] = head.tobytes()
+            if inked[:side].any() or inked[-side:].any():
+                where = np.flatnonzero(inked).tolist()
+                head = columns[min(where[0], side) : side]
+                tail = columns[-side : max(where[-1] + 1 - len(columns), -side)]
+                self._bigram_overhang[text] = head.tobytes(), tail.tobytes()
         self._bigram_of[text] = found
         return found
 
 
 def _in_words(strip, starts):
     """A layout of words that end where `starts` says."""
-    return Layout(
-        strips=((0, strip),),
-        sep_patches=(starts[-1],),
-        num_patches=starts[-1],
-        word_starts=(0, *starts),
-        segments=((0, 0, starts[-1]),),
-    )
+    end = starts[-1]
+    return Joined(((0, strip),), (end,), ((0, 0, end),), (0, *starts))
 
 
 def _as_words(text):

@@ -42,6 +42,9 @@ def clean(text):
     return text.translate(_table()), lost
 
 
+_STR = frozenset([str])
+
+
 def check_texts(texts):
     """The batch as a list; a single str is a batch of one.
 
@@ -57,6 +60,10 @@ def check_texts(texts):
             f"words. Received: texts={_short(texts)}"
         )
     for index, item in enumerate(texts):
+        kind = type(item)
+        plain = kind is list or (kind is tuple and len(item) == 2)
+        if plain and _STR.issuperset(map(type, item)):
+            continue
         if not isinstance(item, str):
             _check_item(item, f"texts[{index}]")
     return texts
@@ -73,8 +80,6 @@ def _check_item(item, name):
             "expected a pair of two texts; words go in a list. "
             f"Received: {name} with {len(item)} items"
         )
-    if set(map(type, item)) <= {str}:
-        return
     for index, part in enumerate(item):
         if not isinstance(part, str):
             raise TypeError(

@@ -74,6 +74,25 @@ class Palette:
             out[...] = np.invert(cover)[..., None]
         return out
 
+    def merge(self, below, above):
+        """Ink drawn over other ink.
+
+        Args:
+            below, above: bytes of as many pixels.
+
+        Returns:
+            bytes; None unless black on white, where coverage a over b, in
+            255ths, is a + b - a b, rounded to the nearest as Cairo does.
+        """
+        if not self._inverts:
+            return None
+        one, other = (
+            255 - np.frombuffer(pixels, np.uint8).astype(np.int64)
+            for pixels in (below, above)
+        )
+        cover = one + other - (one * other + 127) // 255
+        return (255 - cover).astype(np.uint8).tobytes()
+
     def lay_over(self, pixels, picture):
         """Lays a picture over pixels, in place.
 

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import NamedTuple
 
+import numpy as np
+
+from pixmodels.renderers._font import UNITS
 from pixmodels.renderers._shape import Line
+from pixmodels.renderers._shape import LineRun
 from pixmodels.renderers.rendered_batch import Cut
 
 
@@ -32,8 +36,8 @@ class Layout:
     """One row: lines with their x, black patches, report of losses.
 
     `strips` are drawn already: x and the pixels column by column; where there
-    are any, `lines` are only what offsets are made of. `num_patches` is the
-    index of the end patch, the last of `sep_patches`.
+    are any (`Joined`), `lines` are what offsets are made of. `num_patches` is
+    the index of the end patch, the last of `sep_patches`.
     `spans` has one Span for each of `lines`. `missing` holds (part, index,
     character) until `finish`, then characters.
     """
@@ -62,3 +66,90 @@ class Layout:
         """Reports the characters of a part from `start` on as cut."""
         if start < len(text):
             self.cuts.append(Cut(part, start, len(text), text[start:]))
+
+
+class JoinedGlyphs(NamedTuple):
+    """Glyphs of lines that were joined at once, without their pictures.
+
+    Attributes:
+        font: SizedFont.
+        places: int (lines, 4): which layout, which part of it; x in pixels;
+            the last patch the line may reach.
+        clusters, advances: int32 (n,), as in `LineRun`, of all lines.
+        counts, widths, lengths: int (lines,): glyphs, advance in 1/1024 px,
+            characters.
+        size: number of layouts.
+    """
+
+    font: object
+    places: np.ndarray
+    clusters: np.ndarray
+    advances: np.ndarray
+    counts: np.ndarray
+    widths: np.ndarray
+    lengths: np.ndarray
+    size: int
+
+    def lines(self, index):
+        """[(x, Line)] of one layout."""
+        none = np.empty((0, 3), np.int32)
+        ends = np.cumsum(self.counts)
+        found = []
+        for k in np.flatnonzero(self.places[:, 0] == index).tolist():
+            line = Line()
+            line.missing = []
+            line.mixed = False
+            line.width = int(self.widths[k]) // UNITS
+            part = slice(ends[k] - self.counts[k], ends[k])
+            clusters, advances = self.clusters[part], self.advances[part]
+            count = int(self.lengths[k])
+            line.runs = [
+                LineRun(self.font, 0, none, clusters, advances, 0, count, 0)
+            ]
+            found.append((int(self.places[k, 2]), line))
+        return found
+
+
+class Joined:
+    """A `Layout` that is drawn already and lost nothing; quick to make.
+
+    Args:
+        strips, sep_patches, segments, word_starts: as in `Layout`.
+
+    Attributes:
+        glyphs: JoinedGlyphs or None: where offsets are to be made.
+        index: which of its layouts this is.
+    """
+
+    __slots__ = (
+        "glyphs",
+        "index",
+        "num_patches",
+        "segments",
+        "sep_patches",
+        "strips",
+        "word_starts",
+    )
+    cuts = ()
+    missing = ()
+
+    def __init__(self, strips, sep_patches, segments, word_starts=None):
+        self.strips = strips
+        self.sep_patches = sep_patches
+        self.num_patches = sep_patches[-1]
+        self.segments = segments
+        self.word_starts = word_starts
+        self.glyphs = None
+
+    @property
+    def lines(self):
+        """As in `Layout`, of no use for drawing."""
+        return self.glyphs.lines(self.index) if self.glyphs else ()
+
+    @property
+    def spans(self):
+        """As in `Layout`."""
+        return [
+            Span(part, 0, 0, line.runs[0].end)
+            for part, (_, line) in enumerate(self.lines)
+        ]

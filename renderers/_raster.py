@@ -37,18 +37,33 @@ def draw(layouts, baseline, patch_size, num_patches, palette=_GREY):
     height, side = sides(patch_size)
     pixels = filled((len(layouts), height, num_patches * side), palette.paper)
     # Of no more width than there is ink.
-    longest = max((x.num_patches for x in layouts if x.lines), default=0)
+    drawn = (x.num_patches for x in layouts if not x.strips and x.lines)
+    longest = max(drawn, default=0)
     canvas = _empty(height, longest * side)
+    column = (-1, height, *pixels.shape[3:])
     for row, layout in zip(pixels, layouts):
-        for x, columns in layout.strips:
-            strip = np.frombuffer(columns, np.uint8)
-            strip = strip.reshape(-1, *row.shape[:1], *row.shape[2:])
-            row[:, x : x + len(strip)] = strip.swapaxes(0, 1)
-        if layout.lines and not layout.strips:
+        if layout.strips:
+            for x, columns in layout.strips:
+                strip = np.frombuffer(columns, np.uint8).reshape(column)
+                row[:, x : x + len(strip)] = strip.swapaxes(0, 1)
+        elif layout.lines:
             _draw_row(row, canvas, layout, baseline, side, palette)
-        for patch in layout.sep_patches:
-            row[:, patch * side : (patch + 1) * side] = palette.ink
+    _blacken(pixels, layouts, side, palette)
     return pixels
+
+
+def _blacken(pixels, layouts, side, palette):
+    """Fills the separators and ends of a batch with the ink's colour."""
+    places = [
+        (row, patch)
+        for row, layout in enumerate(layouts)
+        for patch in layout.sep_patches
+    ]
+    if places:
+        row, patch = np.array(places).T
+        batch, height, width = pixels.shape[:3]
+        patches = (batch, height, width // side, side, *pixels.shape[3:])
+        pixels.reshape(patches)[row, :, patch] = palette.ink
 
 
 def _draw_row(row, canvas, layout, baseline, side, palette):

@@ -179,15 +179,26 @@ class Offsets:
         counts = last - first
         cell = np.repeat(index * size, counts) + lines.patches
         character = np.arange(len(cell)) + np.repeat(first - at, counts)
-        table[cell, 0] = np.repeat(part, counts)
-        table[cell, 1] = np.iinfo(np.int32).max
-        np.minimum.at(table[:, 1], cell, character)
-        np.maximum.at(table[:, 2], cell, character + 1)
+        part_of = np.repeat(part, counts)
+        begins = np.diff(cell, prepend=-1)
+        inner = np.flatnonzero(begins == 0)
+        if begins.min() >= 0 and np.all(
+            character[inner] > character[inner - 1]
+        ):  # From left to right: each patch has one run of characters.
+            begins = np.flatnonzero(begins)
+            ends = np.append(begins[1:], len(cell)) - 1
+            rows = part_of[begins], character[begins], character[ends] + 1
+            table[cell[begins]] = np.stack(rows, axis=1)
+        else:
+            table[cell, 0] = part_of
+            table[cell, 1] = np.iinfo(np.int32).max
+            np.minimum.at(table[:, 1], cell, character)
+            np.maximum.at(table[:, 2], cell, character + 1)
         # Cells that a glyph of the cell before reaches, without a beginning.
-        line, start, end, low, high = lines.wide()
-        cell = index[line] * size + low
-        empty = table[cell + 1, 0] < 0
-        for k in np.flatnonzero(empty).tolist():
+        first = index * size
+        line, start, end, low, high = lines.wide(table[:, 0] < 0, first)
+        cell = first[line] + low
+        for k in range(len(line)):
             row = (part[line[k]], start[k], end[k])
             for reached in range(cell[k] + 1, cell[k] + high[k] - low[k] + 1):
                 if table[reached, 0] >= 0:
@@ -233,8 +244,12 @@ class _Lines:
         self.patches = self.patches[before]
         self._before = before
 
-    def wide(self):
-        """Clusters that reach another patch than that where they begin.
+    def wide(self, empty, cells):
+        """Clusters that reach into a patch where none begins.
+
+        Args:
+            empty: bool (cells,), of the table's cells, whether nothing begins.
+            cells: int (lines,), the cell of patch 0 of a line's text.
 
         Returns:
             `(line, start, end, low, high)`, arrays: index of the line; the
@@ -245,6 +260,7 @@ class _Lines:
         right = x + self._advances[self._owned] - 1
         high = np.maximum(self._patch(right, line), self._low)
         found = np.flatnonzero(high > self._low)
+        found = found[empty[(cells[line] + self._low + 1)[found]]]
         _, _, first, last, at = self.pieces[line[found]].T
         place = self._place[found]
         # The cluster ends before the next character that begins one.
@@ -262,6 +278,30 @@ class _Lines:
         return (patch + self._shift[line]).astype(np.int32)
 
     def _read(self, layouts, rows, columns):
+        if not self._read_joined(layouts, rows):
+            self._read_lines(layouts, rows, columns)
+
+    def _read_joined(self, layouts, rows):
+        """Reads a batch that was joined at once; False for any other."""
+        glyphs = getattr(layouts[0], "glyphs", None) if layouts else None
+        if not glyphs or rows > 1 or glyphs.size != len(layouts):
+            return False
+        for index, layout in enumerate(layouts):
+            same = getattr(layout, "glyphs", None) is glyphs
+            if not same or layout.index != index:
+                return False
+        index, part, x, end = glyphs.places.T
+        length, none = glyphs.lengths, np.zeros_like(x)
+        columns = index, part, none, length, np.cumsum(length) - length
+        self.pieces = np.stack(columns, axis=1).astype(np.int32)
+        last = x + np.maximum(glyphs.widths // UNITS, 1) - 1
+        self._x, self._shift = x * UNITS, none
+        self._last = np.minimum(last // self._width, end)
+        runs = np.arange(len(x)), none, self._x, glyphs.counts
+        self._join(np.stack(runs, axis=1), [glyphs.clusters], [glyphs.advances])
+        return True
+
+    def _read_lines(self, layouts, rows, columns):
         pieces, of_lines, of_runs, clusters, advances = [], [], [], [], []
         at = 0
         for number, layout in enumerate(layouts):

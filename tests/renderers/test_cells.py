@@ -46,8 +46,8 @@ def report(layout):
         layout.num_patches,
         layout.sep_patches,
         layout.word_starts,
-        layout.cuts,
-        layout.missing,
+        tuple(layout.cuts),
+        tuple(layout.missing),
     )
 
 
@@ -146,11 +146,12 @@ def test_cache_is_bounded(latin):
         latin._baseline,
         16,
         Palette(),
+        16,
         maxsize=5,
     )
-    words = ["a", "b", "c", "d", "e", "f"]
-    store.classify(words)
-    store.draw({"Latn": words})
+    for word in "abcdef":
+        assert store.scripts[word] == "Latn"
+    store.draw()
     assert len(store.cells["Latn"]) == 7  # With the empty word.
     assert store.trim()
     assert store.cells == store.scripts == {}
@@ -248,6 +249,18 @@ def test_plain_words_are_joined_in_units(make_renderer, layout):
     assert after.hits > before.hits
 
 
+def test_ink_that_meets_the_next_unit_is_joined(make_renderer):
+    renderer = units_renderer(make_renderer, "bigrams")
+    # "sw", "rw", "CR" and "RR" fill their patch and one pixel more; "j" begins
+    # left of its own.
+    texts = ["sweet answer", "swjam forwards swj", "CRY CORRIDOR", "aj jj rwjo"]
+    assert assert_same(renderer, texts) == 4
+    other = CairoRenderer(
+        renderer.font_stack, layout="bigrams", ink="#345678", color_mode="rgb"
+    )
+    assert assert_same(other, texts) < 4
+
+
 def test_what_units_cannot_join(make_renderer):
     renderer = units_renderer(make_renderer, "bigrams")
     texts = ["", " ", ["just"], ("a", "b"), "a\tb", "שלום", "x" * 99, "日本"]
@@ -266,6 +279,9 @@ def test_offsets_of_joined_lines(latin, first, second):
     full = Offsets([setter.lay_out(text) for text in texts], parts, 97, 16)
     np.testing.assert_array_equal(joined.offsets.table, full.table)
     np.testing.assert_array_equal(joined.offsets.going_on, full.going_on)
+    all_joined = latin(texts[:2], 97, return_offsets=True).offsets
+    np.testing.assert_array_equal(all_joined.table, full.table[:2])
+    np.testing.assert_array_equal(all_joined.going_on, full.going_on[:2])
     for index in range(3):
         for patch in range(0, 97, 7):
             found = joined.locate(index, patch, 96)
