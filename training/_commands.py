@@ -81,21 +81,57 @@ def benchmark(args):
     if args.what == "renderer":
         _benchmark_renderer(args.text, rounds)
         return
+    if args.what == "long-pages":
+        _benchmark_pages(args)
+        return
+    if args.what == "train-step":
+        from pixmodels.training import _step_benchmark
+
+        _step_benchmark.run(
+            size=args.size,
+            batches=_whole_numbers("--batches", args.batches),
+            rounds=rounds,
+        )
+        return
     _quiet.load_tensorflow()
     if args.what == "attention":
-        benchmarks.attention(_lengths(args.lengths), rounds)
+        lengths = _whole_numbers("--lengths", args.lengths)
+        benchmarks.attention(lengths, rounds)
     else:
         config = recipes.load(args.config or "digits_vit")
         benchmarks.step(_settings.override(config, args.set), rounds)
 
 
-def _benchmark_renderer(texts, rounds):
-    from pixmodels.training import _renderer_benchmark
+def _benchmark_pages(args):
+    from pixmodels.training import _long_pages
 
+    _need_text(args.text)
+    names = [name.strip() for name in args.attention.split(",")]
+    _quiet.load_tensorflow()
+    from pixmodels import attention
+
+    for name in names:
+        attention.get(name)  # ValueError for what is none.
+    _long_pages.run(
+        args.text,
+        mixers={name: {} for name in names},
+        output=args.output,
+        side=args.side,
+        steps=args.steps,
+    )
+
+
+def _need_text(texts):
     if not texts:
         raise ValueError(
             "Expected running text to draw: --text FILE. Received: none"
         )
+
+
+def _benchmark_renderer(texts, rounds):
+    from pixmodels.training import _renderer_benchmark
+
+    _need_text(texts)
     _renderer_benchmark.run(texts, rounds=rounds)
 
 
@@ -171,10 +207,10 @@ def _list_recipes(task):
         print(f"{name}\n    " + text.replace("\n", "\n    "))
 
 
-def _lengths(text):
-    lengths = text.split(",")
-    if not all(length.strip().isdigit() for length in lengths):
+def _whole_numbers(flag, text):
+    numbers = text.split(",")
+    if not all(n.strip().isdigit() and int(n) > 0 for n in numbers):
         raise ValueError(
-            f"Expected lengths like 64,256,1024. Received: --lengths {text!r}"
+            f"Expected numbers like 64,256,1024. Received: {flag} {text!r}"
         )
-    return [int(length) for length in lengths]
+    return [int(number) for number in numbers]

@@ -277,7 +277,7 @@ def _split(paths, lines, warm_lines):
     """`(measured, other)` lines: the text's end and its beginning."""
     first, count = [], 0
     last = collections.deque(maxlen=lines * _WORDS)
-    for text in _texts(paths):
+    for text in texts_of(paths):
         words = text.split()
         count += len(words)
         first += words[: warm_lines * _WORDS - len(first)]
@@ -298,11 +298,12 @@ def _lines(words):
     ]
 
 
-def _texts(paths):
+def texts_of(paths):
+    """Texts of files (.txt, .xz, .tar.xz, .tar.gz) and of folders of them."""
     for path in paths:
         path = pathlib.Path(path)
         if path.is_dir():
-            yield from _texts(sorted(p for p in path.iterdir() if _known(p)))
+            yield from texts_of(sorted(p for p in path.iterdir() if _known(p)))
         elif path.name.endswith((".tar.xz", ".tar.gz", ".tar")):
             with tarfile.open(path) as archive:
                 for member in archive:

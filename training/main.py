@@ -217,7 +217,10 @@ def _add_benchmark(commands):
     command = commands.add_parser(
         "benchmark", help="ratios of times, measured side by side"
     )
-    command.add_argument("what", choices=("attention", "step", "renderer"))
+    command.add_argument(
+        "what",
+        choices=("attention", "step", "train-step", "long-pages", "renderer"),
+    )
     command.add_argument(
         "--lengths",
         default="64,256,1024",
@@ -233,7 +236,39 @@ def _add_benchmark(commands):
         action="append",
         default=[],
         metavar="FILE|FOLDER",
-        help="running text, for renderer (.txt, .xz, .tar.xz); repeatable",
+        help="running text, for renderer and long-pages (.txt, .xz, .tar.xz); "
+        "repeatable",
+    )
+    command.add_argument(
+        "--attention",
+        default="softmax,local",
+        help="mixers, for long-pages: names with commas between "
+        "(default softmax,local)",
+    )
+    command.add_argument(
+        "--steps", type=int, default=200, help="for long-pages (default 200)"
+    )
+    command.add_argument(
+        "--side",
+        type=int,
+        default=64,
+        help="rows and columns of patches of a page, for long-pages "
+        "(default 64)",
+    )
+    command.add_argument(
+        "--output",
+        default="long_pages",
+        help="folder for the curves of long-pages (default long_pages)",
+    )
+    command.add_argument(
+        "--size",
+        default="base",
+        help="of the model, for train-step: base (PIXEL's), small or tiny",
+    )
+    command.add_argument(
+        "--batches",
+        default="1,16",
+        help="batch sizes, for train-step (default 1,16)",
     )
     command.add_argument("--config", metavar="NAME|FILE", help=_CONFIG_HELP)
     command.add_argument(
