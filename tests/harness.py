@@ -120,7 +120,7 @@ def _mixer_case(name, cls, options):
     return Case(f"{name}-{label}", make, inputs, run, repad, real, loss)
 
 
-def _backbone(name, dtype, attention="softmax"):
+def _backbone(name, dtype, attention="softmax", **more):
     options = _registry.MIXERS.get(attention).small_options
     return _registry.BACKBONES.get(name)(
         (PATCH, PATCH * LENGTH, 3),
@@ -132,12 +132,13 @@ def _backbone(name, dtype, attention="softmax"):
         attention=attention,
         attention_options=options,
         dtype=dtype,
+        **more,
     )
 
 
-def _backbone_case(name):
+def _backbone_case(name, **options):
     def make(dtype="float32"):
-        return _seeded(lambda: _backbone(name, dtype))
+        return _seeded(lambda: _backbone(name, dtype, **options))
 
     def inputs(seed=3):
         rng = np.random.default_rng(seed)
@@ -155,7 +156,7 @@ def _backbone_case(name):
         return {**inputs, "x": np.where(columns, inputs["x"], noise)}
 
     def real(inputs, outputs):
-        return ops.convert_to_numpy(outputs)[:, 1:][inputs["mask"]]
+        return ops.convert_to_numpy(outputs)[:, -LENGTH:][inputs["mask"]]
 
     def loss(model, inputs):
         outputs = ops.cast(run(model, inputs), "float32")

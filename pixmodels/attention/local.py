@@ -37,6 +37,7 @@ class LocalAttention(Mixer):
 
     causal = True
     complexity = "O(N w)"
+    rotary = True
     small_options = {"window": 3}
 
     def __init__(self, num_heads, *, window=64, **kwargs):
@@ -47,9 +48,8 @@ class LocalAttention(Mixer):
             )
         self.window = window
 
-    def mix(self, x, mask, positions, prefix, state, training):
-        query = self.split_heads(self.query(x))
-        key = self.split_heads(self.key(x))
+    def mix(self, x, mask, positions, prefix, state, training, grid):
+        query, key = self.queries_and_keys(x, positions, prefix, grid)
         value = self.split_heads(self.value(x))
         mixed = self._windows(
             query, key, value, mask, positions, prefix, training
@@ -107,6 +107,24 @@ class LocalAttention(Mixer):
         mixed = self.attend(queries, keys, values, allowed, training)
         shape = (-1, self.num_heads, length + pad, self._head_dim)
         return ops.reshape(mixed, shape)[:, :, :length]
+
+    def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
+        query, key = self.queries_and_keys(x, positions, prefix, grid)
+        length = ops.shape(x)[1]
+        place = positions
+        if positions is None:
+            place = ops.arange(length - prefix)[None]
+        window = place // self.window
+        # A prefix token shares a window with everyone: -1 stands for it.
+        window = ops.pad(window, ((0, 0), (prefix, 0)), constant_values=-1)
+        row, column = window[:, :, None], window[:, None, :]
+        allowed = (row == column) | (row < 0) | (column < 0)
+        if self.causal:
+            order = ops.arange(length)
+            allowed = allowed & (order[:, None] >= order[None, :])
+        if mask is not None:
+            allowed = allowed & ops.cast(mask, "bool")[:, None, :]
+        return self.weights_of(query, key, allowed[:, None])
 
     def dense_mask(self, length, prefix=0, positions=None):
         if positions is None:

@@ -1,6 +1,8 @@
 import keras
+import numpy as np
 from keras import ops
 
+from pixmodels import positions as position_tables
 from pixmodels.layers.dropout import Dropout
 
 # Added to logits of pairs that do not attend: finite, so that a row in which
@@ -21,6 +23,7 @@ class Mixer(keras.layers.Layer):
         permutation_equivariant: without positions, order does not matter.
         stateful: takes and returns `state`.
         max_length: longest sequence, or None.
+        rotary: whether rotary positions exist for it.
         small_options: constructor arguments that make the mechanism do real
             work on a dozen tokens, for tests and pictures.
 
@@ -28,7 +31,13 @@ class Mixer(keras.layers.Layer):
         num_heads: A.
         head_dim: E; D / A by default.
         use_bias: biases in the four projections.
+        qkv_bias: biases in those of queries, keys and values; None means
+            `use_bias`.
         causal: position i attends to positions <= i only.
+        rotary: None, or the base of the frequencies by which queries and keys
+            are turned (`pixmodels.positions.rotary_2d`; 100 in RoPE-ViT).
+            Scores then depend on offsets in the grid. Tokens of the prefix
+            are not turned.
         dropout_rate: on attention probabilities.
         salt: str, place in the model, for stateless dropout.
 
@@ -42,14 +51,18 @@ class Mixer(keras.layers.Layer):
             treat as global.
         state: for stateful mechanisms.
         training: bool, turns dropout on.
+        grid: (R, C) ints, the grid of patches through which `positions`
+            count row by row; None means one row.
 
     Returns:
         (B, N, D).
 
     Raises:
         ValueError: if `num_heads` does not divide D and no `head_dim` is
-            given, if `causal` is asked of a mechanism without a causal form,
-            or if a state is given to a stateless one.
+            given, if `causal` or `rotary` is asked of a mechanism without
+            that form, if E is not a multiple of 4 with `rotary`, if `mask` or
+            `positions` have another length than `x`, or if a state is given
+            to a stateless one.
     """
 
     causal = False
@@ -58,6 +71,7 @@ class Mixer(keras.layers.Layer):
     permutation_equivariant = False
     stateful = False
     max_length = None
+    rotary = False
     small_options = {}
 
     def __init__(
@@ -66,7 +80,9 @@ class Mixer(keras.layers.Layer):
         *,
         head_dim=None,
         use_bias=True,
+        qkv_bias=None,
         causal=False,
+        rotary=None,
         dropout_rate=0.0,
         salt="",
         **kwargs,
@@ -77,10 +93,17 @@ class Mixer(keras.layers.Layer):
                 f"Expected causal=False: {type(self).__name__} has no causal "
                 f"form. Received: causal={causal}."
             )
+        if rotary is not None and not type(self).rotary:
+            raise ValueError(
+                f"Expected rotary=None: {type(self).__name__} has no rotary "
+                f"positions. Received: rotary={rotary}."
+            )
         self.num_heads = num_heads
         self.head_dim = head_dim
         self.use_bias = use_bias
+        self.qkv_bias = qkv_bias
         self.causal = causal
+        self.rotary = rotary
         self.dropout_rate = dropout_rate
         self.salt = salt
         self.supports_masking = True
@@ -95,11 +118,15 @@ class Mixer(keras.layers.Layer):
             )
         self._head_dim = self.head_dim or width // self.num_heads
         inner = self.num_heads * self._head_dim
+        if self.rotary is not None:
+            position_tables.rotary_2d(self._head_dim, (1, 1))  # refuses early
         shape = (None, None, width)
-        self.query = self._dense(inner, "query", shape)
-        self.key = self._dense(inner, "key", shape)
-        self.value = self._dense(inner, "value", shape)
-        self.output_dense = self._dense(width, "output", (None, None, inner))
+        bias = self.use_bias if self.qkv_bias is None else self.qkv_bias
+        self.query = self._dense(inner, "query", shape, bias)
+        self.key = self._dense(inner, "key", shape, bias)
+        self.value = self._dense(inner, "value", shape, bias)
+        shape = (None, None, inner)
+        self.output_dense = self._dense(width, "output", shape, self.use_bias)
         self.dropout = Dropout(
             self.dropout_rate,
             salt=f"{self.salt}/probabilities",
@@ -108,10 +135,10 @@ class Mixer(keras.layers.Layer):
         )
         self.built = True
 
-    def _dense(self, units, name, shape):
+    def _dense(self, units, name, shape, use_bias):
         layer = keras.layers.Dense(
             units,
-            use_bias=self.use_bias,
+            use_bias=use_bias,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
             name=name,
             dtype=self.dtype_policy,
@@ -141,6 +168,12 @@ class Mixer(keras.layers.Layer):
         Returns:
             (..., M, E). Logits and softmax are float32 under any policy.
         """
+        weights = self.weights_of(query, key, allowed)
+        weights = ops.cast(weights, self.compute_dtype)
+        return ops.matmul(self.dropout(weights, training=training), value)
+
+    def weights_of(self, query, key, allowed=None):
+        """The softmax of `attend`: (..., M, N) float32, rows add up to 1."""
         # Scaling the queries costs N * E products, the logits N * N.
         query = query * ops.cast(self._head_dim**-0.5, query.dtype)
         axes = (*range(len(key.shape) - 2), -1, -2)
@@ -150,11 +183,54 @@ class Mixer(keras.layers.Layer):
         if allowed is not None:
             logits = ops.where(allowed, logits, NEGATIVE)
         if logits.shape[-1] == 1:  # keras warns of a softmax over one value
-            weights = ops.ones_like(logits)
-        else:
-            weights = ops.softmax(logits, axis=-1)
-        weights = ops.cast(weights, self.compute_dtype)
-        return ops.matmul(self.dropout(weights, training=training), value)
+            return ops.ones_like(logits)
+        return ops.softmax(logits, axis=-1)
+
+    def queries_and_keys(self, x, positions, prefix, grid):
+        """Both (B, A, N, E), with rotary positions where those are used."""
+        return tuple(
+            self.turned(self.split_heads(part(x)), positions, prefix, grid)
+            for part in (self.query, self.key)
+        )
+
+    def turned(self, heads, positions, prefix, grid):
+        """Queries or keys with their rotary positions.
+
+        Args:
+            heads: (B, A, prefix + N, E).
+            positions, prefix, grid: as `call`.
+
+        Returns:
+            As `heads`, turned in float32; `heads` itself without `rotary`.
+        """
+        if self.rotary is None:
+            return heads
+        length = heads.shape[2]
+        if length is None:
+            raise ValueError(
+                "Expected a static length with rotary positions. Received: "
+                f"heads.shape={tuple(heads.shape)}."
+            )
+        grid = grid or (1, length - prefix)
+        table = position_tables.rotary_2d(self._head_dim, grid, self.rotary)
+        if positions is None:
+            table = table[: length - prefix]
+        turns = []
+        for part in (np.cos(table), np.sin(table)):
+            part = ops.convert_to_tensor(part, "float32")
+            if positions is not None:
+                part = ops.take(part, positions, axis=0)[:, None]
+            turns.append(part)  # (N, E / 2) or (B, 1, N, E / 2)
+        cos, sin = turns
+        x = ops.cast(heads[:, :, prefix:], "float32")
+        shape = (-1, self.num_heads, length - prefix, self._head_dim)
+        x = ops.reshape(x, (*shape[:3], self._head_dim // 2, 2))
+        even, odd = x[..., 0], x[..., 1]
+        x = [even * cos - odd * sin, even * sin + odd * cos]
+        x = ops.cast(ops.reshape(ops.stack(x, axis=-1), shape), heads.dtype)
+        if not prefix:
+            return x
+        return ops.concatenate([heads[:, :, :prefix], x], axis=2)
 
     def call(
         self,
@@ -164,19 +240,54 @@ class Mixer(keras.layers.Layer):
         prefix=0,
         state=None,
         training=None,
+        grid=None,
     ):
         if state is not None and not self.stateful:
             raise ValueError(
                 f"Expected state=None: {type(self).__name__} carries no "
                 f"state. Received: state={state}."
             )
+        self._check_lengths(x, mask, positions, prefix)
         if mask is not None:
             mask = ops.cast(mask, "bool")
-        return self.mix(x, mask, positions, prefix, state, training)
+        return self.mix(x, mask, positions, prefix, state, training, grid)
 
-    def mix(self, x, mask, positions, prefix, state, training):
+    def _check_lengths(self, x, mask, positions, prefix):
+        length = x.shape[1]
+        for name, value, expected in (
+            ("mask", mask, length),
+            ("positions", positions, length and length - prefix),
+        ):
+            if value is None or expected is None:
+                continue
+            if value.shape[-1] not in (expected, None):
+                raise ValueError(
+                    f"Expected {name} of shape (B, {expected}) for x of shape "
+                    f"{tuple(x.shape)} and prefix={prefix}. Received: "
+                    f"{name}.shape={tuple(value.shape)}."
+                )
+
+    def mix(self, x, mask, positions, prefix, state, training, grid):
         """The mechanism itself; arguments as `call`, all given."""
         raise NotImplementedError
+
+    def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
+        """How much each token attends to each other one.
+
+        Args:
+            As `call`.
+
+        Returns:
+            (B, A, N, N) float32, rows (queries) add up to 1; all pairs are
+            there, so memory is O(N^2) for any mechanism.
+
+        Raises:
+            ValueError: if the mechanism has no such probabilities.
+        """
+        raise ValueError(
+            "Expected a mechanism with attention maps, such as 'softmax'. "
+            f"Received: {type(self).__name__}."
+        )
 
     def dense_mask(self, length, prefix=0, positions=None):
         """Which pairs attend, for mechanisms with a fixed pattern.
@@ -209,7 +320,9 @@ class Mixer(keras.layers.Layer):
             num_heads=self.num_heads,
             head_dim=self.head_dim,
             use_bias=self.use_bias,
+            qkv_bias=self.qkv_bias,
             causal=self.causal,
+            rotary=self.rotary,
             dropout_rate=self.dropout_rate,
             salt=self.salt,
         )

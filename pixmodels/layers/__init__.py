@@ -4,14 +4,18 @@ Mechanisms that mix positions are in `pixmodels.attention`, whole models in
 `pixmodels.models`.
 """
 
+from pixmodels.layers.drop_path import DropPath
 from pixmodels.layers.dropout import Dropout
+from pixmodels.layers.layer_scale import LayerScale
 from pixmodels.layers.patch_embedding import PatchEmbedding
 from pixmodels.layers.position_embedding import PositionEmbedding
 from pixmodels.layers.transformer_block import TransformerBlock
 from pixmodels.layers.transformer_stack import TransformerStack
 
 __all__ = [
+    "DropPath",
     "Dropout",
+    "LayerScale",
     "PatchEmbedding",
     "PositionEmbedding",
     "TransformerBlock",

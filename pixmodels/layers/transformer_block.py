@@ -1,7 +1,9 @@
 import keras
 
 from pixmodels._registry import MIXERS
+from pixmodels.layers.drop_path import DropPath
 from pixmodels.layers.dropout import Dropout
+from pixmodels.layers.layer_scale import LayerScale
 
 ACTIVATIONS = ("gelu", "gelu_approximate", "relu", "silu")
 
@@ -37,10 +39,16 @@ class TransformerBlock(keras.layers.Layer):
         attention_dropout: on attention probabilities.
         layer_norm_epsilon: of both LayerNorms.
         activation: "gelu" (exact), "gelu_approximate", "relu" or "silu".
+        qkv_bias: biases in the projections of queries, keys and values.
+        layer_scale: None, or the initial gain of each branch's output
+            (`LayerScale`).
+        drop_path_rate: share of examples for which a branch is left out in
+            training (`DropPath`).
+        rotary: None, or the base of rotary positions, as `Mixer`.
         salt: str, place in the model, for stateless dropout.
 
     Call arguments:
-        x, mask, positions, prefix, state, training: as
+        x, mask, positions, prefix, state, training, grid: as
             `pixmodels.attention.Mixer`.
 
     Returns:
@@ -58,6 +66,10 @@ class TransformerBlock(keras.layers.Layer):
         attention_dropout=0.0,
         layer_norm_epsilon=1e-6,
         activation="gelu",
+        qkv_bias=True,
+        layer_scale=None,
+        drop_path_rate=0.0,
+        rotary=None,
         salt="",
         **kwargs,
     ):
@@ -71,6 +83,10 @@ class TransformerBlock(keras.layers.Layer):
         self.attention_dropout = attention_dropout
         self.layer_norm_epsilon = layer_norm_epsilon
         self.activation = activation
+        self.qkv_bias = qkv_bias
+        self.layer_scale = layer_scale
+        self.drop_path_rate = drop_path_rate
+        self.rotary = rotary
         self.salt = salt
 
     def build(self, input_shape):
@@ -83,7 +99,7 @@ class TransformerBlock(keras.layers.Layer):
             salt=f"{self.salt}/attention",
             name="mixer",
             dtype=self.dtype_policy,
-            **self.attention_options,
+            **self._mixer_options(),
         )
         self.norm_1 = self._norm("norm_1")
         self.norm_2 = self._norm("norm_2")
@@ -94,7 +110,34 @@ class TransformerBlock(keras.layers.Layer):
         for layer in (self.mixer, self.norm_1, self.norm_2, self.dense_1):
             layer.build(shape)
         self.dense_2.build((*shape[:-1], self.mlp_dim))
+        if self.layer_scale is not None:
+            self.scale_1 = self._scale("scale_1", shape)
+            self.scale_2 = self._scale("scale_2", shape)
+        self.drop_path_1 = self._drop_path("drop_path_1")
+        self.drop_path_2 = self._drop_path("drop_path_2")
         self.built = True
+
+    def _mixer_options(self):
+        """Only what is asked for, so that a mixer need not know the rest."""
+        options = {}
+        if not self.qkv_bias:
+            options["qkv_bias"] = False
+        if self.rotary is not None:
+            options["rotary"] = self.rotary
+        return {**options, **self.attention_options}
+
+    def _scale(self, name, shape):
+        layer = LayerScale(self.layer_scale, name=name, dtype=self.dtype_policy)
+        layer.build(shape)
+        return layer
+
+    def _drop_path(self, name):
+        return DropPath(
+            self.drop_path_rate,
+            salt=f"{self.salt}/{name}",
+            name=name,
+            dtype=self.dtype_policy,
+        )
 
     def _norm(self, name):
         return keras.layers.LayerNormalization(
@@ -125,7 +168,9 @@ class TransformerBlock(keras.layers.Layer):
         prefix=0,
         state=None,
         training=None,
+        grid=None,
     ):
+        options = {} if grid is None else {"grid": grid}
         mixed = self.mixer(
             self.norm_1(x),
             mask=mask,
@@ -133,10 +178,27 @@ class TransformerBlock(keras.layers.Layer):
             prefix=prefix,
             state=state,
             training=training,
+            **options,
         )
-        x = x + self.dropout_1(mixed, training=training)
+        mixed = self.dropout_1(mixed, training=training)
+        if self.layer_scale is not None:
+            mixed = self.scale_1(mixed)
+        x = x + self.drop_path_1(mixed, training=training)
         hidden = self._activation(self.dense_1(self.norm_2(x)))
-        return x + self.dropout_2(self.dense_2(hidden), training=training)
+        hidden = self.dropout_2(self.dense_2(hidden), training=training)
+        if self.layer_scale is not None:
+            hidden = self.scale_2(hidden)
+        return x + self.drop_path_2(hidden, training=training)
+
+    def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
+        """The mixer's attention map for the block's input `x`."""
+        return self.mixer.attention_map(
+            self.norm_1(x),
+            mask=mask,
+            positions=positions,
+            prefix=prefix,
+            grid=grid,
+        )
 
     def compute_mask(self, inputs, previous_mask=None):
         return None
@@ -155,6 +217,10 @@ class TransformerBlock(keras.layers.Layer):
             attention_dropout=self.attention_dropout,
             layer_norm_epsilon=self.layer_norm_epsilon,
             activation=self.activation,
+            qkv_bias=self.qkv_bias,
+            layer_scale=self.layer_scale,
+            drop_path_rate=self.drop_path_rate,
+            rotary=self.rotary,
             salt=self.salt,
         )
         return config

@@ -9,8 +9,11 @@ class TransformerStack(keras.layers.Layer):
 
     Args:
         num_layers: blocks.
+        final_norm: False leaves the final LayerNorm out.
         final_norm_epsilon: of the final LayerNorm; `layer_norm_epsilon` by
             default (PIXEL's decoder has 1e-5 there and 1e-12 in its blocks).
+        drop_path_rate: of the last block; it rises in equal steps from 0 at
+            the first one (Huang et al. 2016, eq. 4, as in DeiT and timm).
         Others, call arguments and result: as `TransformerBlock`; `salt` is
             extended by the number of the block.
     """
@@ -26,15 +29,22 @@ class TransformerStack(keras.layers.Layer):
         dropout_rate=0.0,
         attention_dropout=0.0,
         layer_norm_epsilon=1e-6,
+        final_norm=True,
         final_norm_epsilon=None,
         activation="gelu",
+        qkv_bias=True,
+        layer_scale=None,
+        drop_path_rate=0.0,
+        rotary=None,
         salt="stack",
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.supports_masking = True
         self.num_layers = num_layers
+        self.final_norm = final_norm
         self.final_norm_epsilon = final_norm_epsilon
+        self.drop_path_rate = drop_path_rate
         self.salt = salt
         self._block_config = dict(
             num_heads=num_heads,
@@ -45,26 +55,33 @@ class TransformerStack(keras.layers.Layer):
             attention_dropout=attention_dropout,
             layer_norm_epsilon=layer_norm_epsilon,
             activation=activation,
+            qkv_bias=qkv_bias,
+            layer_scale=layer_scale,
+            rotary=rotary,
         )
 
     def build(self, input_shape):
+        last = max(1, self.num_layers - 1)
         self.blocks = [
             TransformerBlock(
                 **self._block_config,
+                drop_path_rate=self.drop_path_rate * i / last,
                 salt=f"{self.salt}/{i}",
                 name=f"block_{i}",
                 dtype=self.dtype_policy,
             )
             for i in range(self.num_layers)
         ]
-        epsilon = self.final_norm_epsilon
-        if epsilon is None:
-            epsilon = self._block_config["layer_norm_epsilon"]
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=epsilon, name="norm", dtype=self.dtype_policy
-        )
-        for layer in (*self.blocks, self.norm):
+        for layer in self.blocks:
             layer.build(input_shape)
+        if self.final_norm:
+            epsilon = self.final_norm_epsilon
+            if epsilon is None:
+                epsilon = self._block_config["layer_norm_epsilon"]
+            self.norm = keras.layers.LayerNormalization(
+                epsilon=epsilon, name="norm", dtype=self.dtype_policy
+            )
+            self.norm.build(input_shape)
         self.built = True
 
     def call(
@@ -74,6 +91,7 @@ class TransformerStack(keras.layers.Layer):
         positions=None,
         prefix=0,
         training=None,
+        grid=None,
     ):
         for block in self.blocks:
             x = block(
@@ -82,8 +100,46 @@ class TransformerStack(keras.layers.Layer):
                 positions=positions,
                 prefix=prefix,
                 training=training,
+                grid=grid,
             )
-        return self.norm(x)
+        return self.norm(x) if self.final_norm else x
+
+    def intermediate_names(self):
+        """What `intermediates` can give, in the order of computation."""
+        names = []
+        for i in range(self.num_layers):
+            names += [f"block_{i}/attention", f"block_{i}"]
+        return (*names, "output")
+
+    def intermediates(self, x, names, *, training=None, **call):
+        """Values between the blocks.
+
+        Args:
+            x: (B, N, D).
+            names: some of `intermediate_names()`: "block_0" is the output of
+                the first block (B, N, D), "block_0/attention" the attention
+                map inside it (B, A, N, N), "output" what the call returns.
+            training: bool.
+            call: mask, positions, prefix, grid: as in a call.
+
+        Returns:
+            dict with these names; blocks after the last one that is needed
+            are not computed.
+        """
+        found = {}
+        for i, block in enumerate(self.blocks):
+            if len(found) == len(names):
+                return found
+            if f"block_{i}/attention" in names:
+                found[f"block_{i}/attention"] = block.attention_map(x, **call)
+            if len(found) == len(names):
+                return found
+            x = block(x, training=training, **call)
+            if f"block_{i}" in names:
+                found[f"block_{i}"] = x
+        if "output" in names:
+            found["output"] = self.norm(x) if self.final_norm else x
+        return found
 
     def compute_mask(self, inputs, previous_mask=None):
         return None
@@ -95,7 +151,9 @@ class TransformerStack(keras.layers.Layer):
         config = super().get_config()
         config.update(
             num_layers=self.num_layers,
+            final_norm=self.final_norm,
             final_norm_epsilon=self.final_norm_epsilon,
+            drop_path_rate=self.drop_path_rate,
             salt=self.salt,
             **self._block_config,
         )

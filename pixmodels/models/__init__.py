@@ -7,6 +7,16 @@ and data belong to `pixmodels.tasks`.
 from pixmodels import attention  # noqa: F401 (registers the mixers)
 from pixmodels.models.masked_autoencoder import MaskedAutoencoder
 from pixmodels.models.pixel_backbone import PIXELBackbone
+from pixmodels.models.sizes import MAE_DECODER
+from pixmodels.models.sizes import SIZES
+from pixmodels.models.sizes import size
 from pixmodels.models.vit_backbone import ViTBackbone
 
-__all__ = ["MaskedAutoencoder", "PIXELBackbone", "ViTBackbone"]
+__all__ = [
+    "MAE_DECODER",
+    "MaskedAutoencoder",
+    "PIXELBackbone",
+    "SIZES",
+    "ViTBackbone",
+    "size",
+]

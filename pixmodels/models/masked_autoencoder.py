@@ -7,6 +7,8 @@ from pixmodels._registry import TASKS
 from pixmodels.layers.position_embedding import PositionEmbedding
 from pixmodels.layers.transformer_stack import TransformerStack
 from pixmodels.masking import num_masked
+from pixmodels.models import _mask_checks
+from pixmodels.models import _shuffle
 
 
 @TASKS.register("masked_autoencoder")
@@ -112,6 +114,9 @@ class MaskedAutoencoder(keras.Model):
         self.decoder_positions = PositionEmbedding(
             encoder.position_grid,
             positions="sincos",
+            prefix=int(encoder.class_token),
+            num_registers=encoder.num_registers,
+            method=encoder.position_embedding.method,
             name="decoder_positions",
             dtype=self.dtype_policy,
         )
@@ -129,6 +134,7 @@ class MaskedAutoencoder(keras.Model):
             layer_norm_epsilon=encoder.layer_norm_epsilon,
             final_norm_epsilon=decoder_norm_epsilon,
             activation=encoder.activation,
+            qkv_bias=encoder.qkv_bias,
             salt="decoder",
             name="decoder",
             dtype=self.dtype_policy,
@@ -161,19 +167,29 @@ class MaskedAutoencoder(keras.Model):
             self._noise_seed = keras.random.SeedGenerator()
         self.built = True
 
+    def __call__(self, inputs, *args, **kwargs):
+        if isinstance(inputs, dict):
+            # Here, where arrays are not tensors yet: values cannot be looked
+            # at inside a graph, nor without a wait on an accelerator.
+            _mask_checks.check_values(inputs, self.mask_ratio)
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs, training=None):
         images = self._images(inputs)
-        length = self._length(images)
+        grid = self._grid(images)
+        length = grid[0] * grid[1]
+        _mask_checks.check_shapes(inputs, grid)
         attended = patch_ops.attended(inputs, length)
         hidden = self._hidden(inputs, length, attended)
         kept = ops.logical_not(hidden)
         count = length - num_masked(length, self.mask_ratio)
-        ids_keep = _true_places(kept, count)
+        ids_keep = _shuffle.true_places(kept, count)
         encoded = self.encoder(
             images, mask=attended, ids_keep=ids_keep, training=training
         )
-        ids_restore = _rank(kept)
-        logits = self._decode(encoded, kept, ids_restore, attended, training)
+        ids_restore = _shuffle.rank(kept)
+        x = self._restored(encoded, kept, ids_restore)
+        logits = self._decode(x, attended, grid, training)
         return {
             "logits": logits,
             "mask": ops.cast(hidden, "float32"),
@@ -184,24 +200,28 @@ class MaskedAutoencoder(keras.Model):
     def _images(self, inputs):
         return patch_ops.images_of(inputs, self.encoder.image_shape[-1])
 
-    def _length(self, images):
-        rows, columns = (
-            size // patch if size is not None else None
-            for size, patch in zip(images.shape[1:3], self.encoder.patch_size)
-        )
-        if rows is None or columns is None:
+    def _grid(self, images):
+        grid = self.encoder.check_images(images)
+        if grid is None:
             raise ValueError(
                 "Expected images of a static size: how many patches are kept "
                 f"depends on it. Received: images.shape={images.shape}."
             )
-        return rows * columns
+        length = grid[0] * grid[1]
+        if num_masked(length, self.mask_ratio) >= length:
+            raise ValueError(
+                f"Expected images of enough patches to keep one at mask_ratio="
+                f"{self.mask_ratio}. Received: {length} patches, "
+                f"images.shape={tuple(images.shape)}."
+            )
+        return grid
 
     def _hidden(self, inputs, length, attended):
         count = length - num_masked(length, self.mask_ratio)
         if inputs.get("patch_mask") is not None:
             hidden = ops.cast(inputs["patch_mask"], "bool")
             # A row that hides too few or too many is cut to the static count.
-            return _rank(ops.logical_not(hidden)) >= count
+            return _shuffle.rank(ops.logical_not(hidden)) >= count
         noise = inputs.get("noise")
         if noise is None:
             noise = self._noise(inputs, length)
@@ -221,18 +241,27 @@ class MaskedAutoencoder(keras.Model):
         batch = ops.shape(inputs["pixels"])[0]
         return keras.random.uniform((batch, length), seed=self._noise_seed)
 
-    def _decode(self, encoded, kept, ids_restore, attended, training):
+    def _restored(self, encoded, kept, ids_restore):
+        """Tokens of all patches, mask tokens in the gaps."""
+        prefix = self.encoder.prefix
         x = self.decoder_embedding(encoded)
-        first, x = x[:, :1], x[:, 1:]
+        first, x = x[:, :prefix], x[:, prefix:]
         places = ops.minimum(ids_restore, ops.shape(x)[1] - 1)
         x = ops.take_along_axis(x, places[..., None], axis=1)  # (B, N, D)
         x = ops.where(kept[..., None], x, ops.cast(self.mask_token, x.dtype))
-        x = self.decoder_positions(ops.concatenate([first, x], axis=1))
-        if attended is not None:
-            real = ops.ones_like(attended[:, :1])
-            attended = ops.concatenate([real, attended], axis=1)
-        x = self.decoder(x, mask=attended, prefix=1, training=training)
-        return self.prediction(x[:, 1:])
+        return ops.concatenate([first, x], axis=1) if prefix else x
+
+    def _decode(self, x, attended, grid, training):
+        prefix = self.encoder.prefix
+        table = self.encoder.table_grid(grid)
+        x = self.decoder_positions(x, grid=table)
+        if attended is not None and prefix:
+            front = ((0, 0), (prefix, 0))
+            attended = ops.pad(attended, front, constant_values=True)
+        x = self.decoder(
+            x, mask=attended, prefix=prefix, training=training, grid=grid
+        )
+        return self.prediction(x[:, prefix:])
 
     def targets(self, inputs):
         """What `logits` should be: (B, N, P) float32."""
@@ -361,33 +390,3 @@ class MaskedAutoencoder(keras.Model):
             config["encoder"]
         )
         return cls(**config)
-
-
-def _rank(first):
-    """Place of each element when the True ones go first, order kept.
-
-    Args:
-        first: (B, N) bool.
-
-    Returns:
-        (B, N) int32, each row a permutation of 0 .. N - 1.
-    """
-    ones = ops.cast(first, "int32")
-    before = ops.cumsum(ones, axis=1)
-    after = ops.cumsum(1 - ones, axis=1) + before[:, -1:]
-    return ops.where(first, before, after) - 1
-
-
-def _true_places(chosen, count):
-    """Places of the True elements of each row, ascending.
-
-    Args:
-        chosen: (B, N) bool with `count` True in each row.
-        count: int.
-
-    Returns:
-        (B, count) int32.
-    """
-    length = chosen.shape[1]
-    place = ops.arange(length, dtype="int32")[None]
-    return ops.sort(ops.where(chosen, place, length), axis=1)[:, :count]
