@@ -1,10 +1,11 @@
-"""Whole models without a head: backbones and the masked autoencoder.
+"""Whole models without a head: backbones, the masked autoencoder, sizes.
 
 Layers are in `pixmodels.layers`, mechanisms in `pixmodels.attention`; heads
 and data belong to `pixmodels.tasks`.
 """
 
 from pixmodels import attention  # noqa: F401 (registers the mixers)
+from pixmodels.models.attention_picture import plot_attention
 from pixmodels.models.masked_autoencoder import MaskedAutoencoder
 from pixmodels.models.pixel_backbone import PIXELBackbone
 from pixmodels.models.sizes import MAE_DECODER
@@ -18,5 +19,6 @@ __all__ = [
     "PIXELBackbone",
     "SIZES",
     "ViTBackbone",
+    "plot_attention",
     "size",
 ]

@@ -1,4 +1,4 @@
-"""Refuses masks that a masked autoencoder cannot learn from.
+"""Refuses masks that do not fit, or that nothing can be learnt from.
 
 Shapes are looked at always, values only of numpy arrays: inside a graph a
 mask without effect gives a loss of 0 over a count of 0.
@@ -9,20 +9,17 @@ import numpy as np
 from pixmodels.masking import num_masked
 
 
-def check_shapes(inputs, grid):
-    """Raises a ValueError for masks or noise of another length than R * C."""
-    length = grid[0] * grid[1]
-    for name in ("patch_mask", "noise"):
-        value = inputs.get(name)
-        if value is None:
-            continue
-        shape = tuple(value.shape)
-        if len(shape) != 2 or shape[1] not in (length, None):
-            raise ValueError(
-                f"Expected {name} of shape (B, {length}), one value for each "
-                f"of the {grid[0]} x {grid[1]} patches. Received: "
-                f"{name}.shape={shape}."
-            )
+def check_length(name, value, grid):
+    """Raises a ValueError unless `value` is None or of shape (B, R * C)."""
+    if value is None:
+        return
+    shape, length = tuple(value.shape), grid[0] * grid[1]
+    if len(shape) != 2 or shape[1] not in (length, None):
+        raise ValueError(
+            f"Expected {name} of shape (B, {length}), one value for each "
+            f"of the {grid[0]} x {grid[1]} patches. Received: "
+            f"{name}.shape={shape}."
+        )
 
 
 def check_values(inputs, mask_ratio):

@@ -7,6 +7,7 @@ from pixmodels.layers.dropout import Dropout
 from pixmodels.layers.patch_embedding import PatchEmbedding
 from pixmodels.layers.position_embedding import PositionEmbedding
 from pixmodels.layers.transformer_stack import TransformerStack
+from pixmodels.models import _mask_checks
 
 
 class PatchBackbone(keras.Model):
@@ -268,20 +269,9 @@ class PatchBackbone(keras.Model):
                 f"Expected images of shape {size} for patches of "
                 f"{self.patch_size}. Received: images.shape={shape}."
             )
-        self._check_mask(mask, grid)
+        if grid is not None:
+            _mask_checks.check_length("mask", mask, grid)
         return grid
-
-    def _check_mask(self, mask, grid):
-        if mask is None or grid is None:
-            return
-        shape = tuple(mask.shape)
-        count = grid[0] * grid[1]
-        if len(shape) != 2 or shape[1] not in (count, None):
-            raise ValueError(
-                f"Expected a mask of shape (B, {count}), one value for each "
-                f"of the {grid[0]} x {grid[1]} patches. Received: "
-                f"mask.shape={shape}."
-            )
 
     def intermediate_names(self):
         """What `intermediates` can give, in the order of computation.

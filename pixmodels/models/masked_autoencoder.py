@@ -8,7 +8,11 @@ from pixmodels.layers.position_embedding import PositionEmbedding
 from pixmodels.layers.transformer_stack import TransformerStack
 from pixmodels.masking import num_masked
 from pixmodels.models import _mask_checks
+from pixmodels.models import _pictures
 from pixmodels.models import _shuffle
+from pixmodels.positions import resample_positions
+
+_PARTS = ("decoder_embedding", "decoder_positions", "decoder", "prediction")
 
 
 @TASKS.register("masked_autoencoder")
@@ -169,16 +173,17 @@ class MaskedAutoencoder(keras.Model):
 
     def __call__(self, inputs, *args, **kwargs):
         if isinstance(inputs, dict):
-            # Here, where arrays are not tensors yet: values cannot be looked
-            # at inside a graph, nor without a wait on an accelerator.
+            # Here arrays are not tensors yet, which cannot be looked at inside
+            # a graph, nor without a wait on an accelerator.
             _mask_checks.check_values(inputs, self.mask_ratio)
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs, training=None):
-        images = self._images(inputs)
+        images = self.images_of(inputs)
         grid = self._grid(images)
         length = grid[0] * grid[1]
-        _mask_checks.check_shapes(inputs, grid)
+        for name in ("patch_mask", "noise"):
+            _mask_checks.check_length(name, inputs.get(name), grid)
         attended = patch_ops.attended(inputs, length)
         hidden = self._hidden(inputs, length, attended)
         kept = ops.logical_not(hidden)
@@ -197,7 +202,8 @@ class MaskedAutoencoder(keras.Model):
             "ids_restore": ids_restore,
         }
 
-    def _images(self, inputs):
+    def images_of(self, inputs):
+        """The `pixels` of `inputs`: (B, H, W, C) float in [0, 1]."""
         return patch_ops.images_of(inputs, self.encoder.image_shape[-1])
 
     def _grid(self, images):
@@ -266,7 +272,7 @@ class MaskedAutoencoder(keras.Model):
     def targets(self, inputs):
         """What `logits` should be: (B, N, P) float32."""
         patches = patch_ops.patchify(
-            self._images(inputs), self.encoder.patch_size
+            self.images_of(inputs), self.encoder.patch_size
         )
         patches = ops.cast(patches, "float32")
         if not self.norm_pix_loss:
@@ -326,30 +332,7 @@ class MaskedAutoencoder(keras.Model):
             predicted; with `norm_pix_loss`, given the mean and deviation of
             the true patch, as MAE's and PIXEL's demos do).
         """
-        images = ops.cast(self._images(inputs), "float32")
-        ids = inputs.get("example_id")
-        if ids is None:
-            ids = ops.arange(ops.shape(images)[0], dtype="int32")
-        with random.key_scope(key, ids):
-            outputs = self(inputs, training=False)
-        size = self.encoder.patch_size
-        patches = patch_ops.patchify(images, size)
-        predicted = ops.cast(outputs["logits"], "float32")
-        if self.norm_pix_loss:
-            mean, deviation = patch_ops.patch_statistics(patches)
-            predicted = predicted * deviation + mean
-        hidden = outputs["mask"][..., None] > 0
-        grid = patch_ops.grid_shape(images.shape[1:], size)
-
-        def join(x):
-            x = patch_ops.unpatchify(x, grid, size)
-            return ops.convert_to_numpy(ops.clip(x, 0.0, 1.0))
-
-        return {
-            "original": join(patches),
-            "masked": join(ops.where(hidden, 0.5, patches)),
-            "reconstructed": join(ops.where(hidden, predicted, patches)),
-        }
+        return _pictures.reconstruct(self, inputs, key)
 
     def batch_spec(self, batch_size, length=None):
         """Shapes and dtypes of a training batch.
@@ -370,6 +353,29 @@ class MaskedAutoencoder(keras.Model):
             "weight": ((batch_size,), "float32"),
             "example_id": ((batch_size,), "int32"),
         }
+
+    def with_image_shape(self, image_shape, method="bicubic"):
+        """The same weights for images of another size.
+
+        Args, Returns, Raises: as `PatchBackbone.with_image_shape`; the
+        decoder's table is resampled as the encoder's.
+        """
+        encoder = self.encoder.with_image_shape(image_shape, method)
+        config = {**self.get_config(), "encoder": encoder}
+        other = type(self)(**config)
+        old_grid, grid = self.encoder.position_grid, encoder.position_grid
+        for name in _PARTS:
+            part = getattr(self, name)
+            values = part.get_weights()
+            if name == "decoder_positions":
+                values = [
+                    resample_positions(
+                        values[0], old_grid, grid, part.prefix, method
+                    )
+                ]
+            getattr(other, name).set_weights(values)
+        other.mask_token.assign(self.mask_token)
+        return other
 
     def get_config(self):
         config = super().get_config()

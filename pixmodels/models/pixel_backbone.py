@@ -14,15 +14,20 @@ class PIXELBackbone(PatchBackbone):
     Padding patches are not attended (`mask`).
 
     Source: xplip/pixel `modeling_pixel.py`. Differences: any length up to the
-    table works, not only the configured square; the number of channels is
-    free; the position table is trained only with `trainable_positions=True`
-    (PIXEL freezes it in pre-training and trains it in fine-tuning).
+    table works, not only the configured square, and with
+    `resample_positions=True` longer ones too, for which the table is resampled
+    to the smallest square that holds them (PIXEL's own rule, which needs a
+    square length); the number of channels is free; the position table is
+    trained only with `trainable_positions=True` (PIXEL freezes it in
+    pre-training and trains it in fine-tuning); an image of several rows of
+    patches has a table of its own grid.
 
     Args:
-        image_shape: (patch height, patch width * N, C) of the longest text.
+        image_shape: (patch height, patch width * N, C) of the longest text,
+            or (H, W, C) of a page.
         patch_size: int or (height, width).
         position_grid: (R, C) of the table; by default the smallest square
-            that holds N patches.
+            that holds N patches in a row, and the grid of a page.
         layer_norm_epsilon: 1e-12 as the published weights.
         Others, call arguments and result: as `PatchBackbone`.
 
@@ -55,9 +60,11 @@ class PIXELBackbone(PatchBackbone):
                 if isinstance(patch_size, int)
                 else patch_size
             )
-            count = (image_shape[0] // height) * (image_shape[1] // width)
-            side = math.isqrt(max(count - 1, 0)) + 1
-            position_grid = (side, side)
+            # Anything else is refused by name where the arguments are checked.
+            if len(image_shape) == 3 and image_shape[0] <= height:
+                count = image_shape[1] // width
+                side = math.isqrt(max(count - 1, 0)) + 1
+                position_grid = (side, side)
         super().__init__(
             image_shape,
             patch_size,
