@@ -18,61 +18,80 @@ def load_pixel(model, weights):
         List of (name in `weights`, variable, transform) of all trainable
         weights, `transform` being what turned the array into the variable.
     """
-    pairs = []
-
-    def put(variable, name, transform=lambda x: x):
-        variable.assign(transform(weights[name]))
-        if variable.trainable:
-            pairs.append((name, variable, transform))
-
-    def dense(layer, name):
-        put(layer.kernel, f"{name}.weight", np.transpose)
-        put(layer.bias, f"{name}.bias")
-
-    def norm(layer, name):
-        put(layer.gamma, f"{name}.weight")
-        put(layer.beta, f"{name}.bias")
-
-    def stack(layer, name):
-        for i, block in enumerate(layer.blocks):
-            at = f"{name}.{i}"
-            for part in ("query", "key", "value"):
-                dense(
-                    getattr(block.mixer, part),
-                    f"{at}.attention.attention.{part}",
-                )
-            dense(block.mixer.output_dense, f"{at}.attention.output.dense")
-            dense(block.dense_1, f"{at}.intermediate.dense")
-            dense(block.dense_2, f"{at}.output.dense")
-            norm(block.norm_1, f"{at}.layernorm_before")
-            norm(block.norm_2, f"{at}.layernorm_after")
-
-    def kernel(x):  # (D, C, h, w) -> (h * w * C, D)
-        return x.transpose(2, 3, 1, 0).reshape(-1, x.shape[0])
-
-    encoder, at = model.encoder, "vit.embeddings"
-    projection = f"{at}.patch_embeddings.projection"
-    put(encoder.embedding.projection.kernel, f"{projection}.weight", kernel)
-    put(encoder.embedding.projection.bias, f"{projection}.bias")
-    put(encoder.embedding.class_token, f"{at}.cls_token")
-    put(
-        encoder.position_embedding.table,
-        f"{at}.position_embeddings",
-        lambda x: x[0],
-    )
-    stack(encoder.encoder, "vit.encoder.layer")
-    norm(encoder.encoder.norm, "vit.layernorm")
-    dense(model.decoder_embedding, "decoder.decoder_embed")
-    put(model.mask_token, "decoder.mask_token")
-    put(
+    loader = _Loader(weights)
+    loader.vit(model.encoder)
+    loader.dense(model.decoder_embedding, "decoder.decoder_embed")
+    loader.put(model.mask_token, "decoder.mask_token")
+    loader.put(
         model.decoder_positions.table,
         "decoder.decoder_pos_embed",
         lambda x: x[0],
     )
-    stack(model.decoder, "decoder.decoder_layers")
-    norm(model.decoder.norm, "decoder.decoder_norm")
-    dense(model.prediction, "decoder.decoder_pred")
-    return pairs
+    loader.stack(model.decoder, "decoder.decoder_layers")
+    loader.norm(model.decoder.norm, "decoder.decoder_norm")
+    loader.dense(model.prediction, "decoder.decoder_pred")
+    return loader.pairs
+
+
+def load_vit(vit, weights):
+    """As `load_pixel`, into a backbone; names begin with "vit."."""
+    loader = _Loader(weights)
+    loader.vit(vit)
+    return loader.pairs
+
+
+class _Loader:
+    """Hugging Face's names on the left, ours on the right."""
+
+    def __init__(self, weights):
+        self.weights = weights
+        self.pairs = []
+
+    def put(self, variable, name, transform=lambda x: x):
+        variable.assign(transform(self.weights[name]))
+        if variable.trainable:
+            self.pairs.append((name, variable, transform))
+
+    def dense(self, layer, name):
+        self.put(layer.kernel, f"{name}.weight", np.transpose)
+        if layer.bias is not None:
+            self.put(layer.bias, f"{name}.bias")
+
+    def norm(self, layer, name):
+        self.put(layer.gamma, f"{name}.weight")
+        self.put(layer.beta, f"{name}.bias")
+
+    def stack(self, layer, name):
+        for i, block in enumerate(layer.blocks):
+            at = f"{name}.{i}"
+            for part in ("query", "key", "value"):
+                self.dense(
+                    getattr(block.mixer, part),
+                    f"{at}.attention.attention.{part}",
+                )
+            self.dense(block.mixer.output_dense, f"{at}.attention.output.dense")
+            self.dense(block.dense_1, f"{at}.intermediate.dense")
+            self.dense(block.dense_2, f"{at}.output.dense")
+            self.norm(block.norm_1, f"{at}.layernorm_before")
+            self.norm(block.norm_2, f"{at}.layernorm_after")
+
+    def vit(self, encoder):
+        def kernel(x):  # (D, C, h, w) -> (h * w * C, D)
+            return x.transpose(2, 3, 1, 0).reshape(-1, x.shape[0])
+
+        at = "vit.embeddings"
+        embedding = encoder.embedding
+        projection = f"{at}.patch_embeddings.projection"
+        self.put(embedding.projection.kernel, f"{projection}.weight", kernel)
+        self.put(embedding.projection.bias, f"{projection}.bias")
+        self.put(embedding.class_token, f"{at}.cls_token")
+        self.put(
+            encoder.position_embedding.table,
+            f"{at}.position_embeddings",
+            lambda x: x[0],
+        )
+        self.stack(encoder.encoder, "vit.encoder.layer")
+        self.norm(encoder.encoder.norm, "vit.layernorm")
 
 
 def load_stack(layer, arrays, prefix, final):

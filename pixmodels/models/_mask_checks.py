@@ -22,13 +22,14 @@ def check_length(name, value, grid):
         )
 
 
-def check_values(inputs, mask_ratio):
+def check_values(inputs, mask_ratio, patch_size):
     """Raises a ValueError for arrays from which nothing can be learnt.
 
     Args:
         inputs: dict of the masked autoencoder's call; only numpy arrays in it
             are looked at.
         mask_ratio: share of patches that is hidden.
+        patch_size: (height, width) in pixels.
     """
     counts = _array(inputs, "num_patches")
     weight = _array(inputs, "weight")
@@ -43,6 +44,11 @@ def check_values(inputs, mask_ratio):
     mask = _array(inputs, "patch_mask")
     if mask is None or mask.ndim != 2:
         return
+    pixels = getattr(inputs.get("pixels"), "shape", ())
+    if len(pixels) >= 3 and None not in pixels[1:3]:
+        rows, columns = (n // p for n, p in zip(pixels[1:3], patch_size))
+        if mask.shape[1] != rows * columns:
+            return  # the call says whether mask or image is wrong
     _check_counts(mask, weight, mask_ratio)
     if counts is not None and counts.shape == mask.shape[:1]:
         _check_effect(mask, weight, counts)

@@ -175,7 +175,9 @@ class MaskedAutoencoder(keras.Model):
         if isinstance(inputs, dict):
             # Here arrays are not tensors yet, which cannot be looked at inside
             # a graph, nor without a wait on an accelerator.
-            _mask_checks.check_values(inputs, self.mask_ratio)
+            _mask_checks.check_values(
+                inputs, self.mask_ratio, self.encoder.patch_size
+            )
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs, training=None):

@@ -15,14 +15,18 @@ OPTIONS = {
         "final_norm": False,
         "positions": "none",
     },
-    "registers": {"num_registers": 2, "layer_scale": 0.3},
-    "rotary": {"positions": "rotary", "drop_path_rate": 0.3},
-    "rotary-local": {
+    "registers-rotary": {
+        "num_registers": 2,
+        "layer_scale": 0.3,
+        "positions": "rotary",
+        "drop_path_rate": 0.3,
+    },
+    "only-registers-local": {
+        "class_token": False,
+        "num_registers": 3,
         "positions": "rotary",
         "attention": "local",
-        "num_registers": 1,
     },
-    "only-registers": {"class_token": False, "num_registers": 3},
 }
 WIDTH = {"num_layers": 2, "num_heads": 3, "hidden_dim": 12, "mlp_dim": 13}
 
