@@ -105,23 +105,6 @@ def cross_entropy_sums(logits, batch):
     )
 
 
-def classifier_config(model, names):
-    """The constructor arguments `names` of a classifier, and its backbone."""
-    config = {name: getattr(model, name) for name in names.split()}
-    config["backbone"] = keras.saving.serialize_keras_object(model.backbone)
-    return config
-
-
-def with_backbone(config):
-    """A copy of a classifier's config with its backbone as an object."""
-    config = dict(config)
-    if isinstance(config["backbone"], dict):
-        config["backbone"] = keras.saving.deserialize_keras_object(
-            config["backbone"]
-        )
-    return config
-
-
 def best(model, logits):
     """The likeliest class of each row and its probability.
 

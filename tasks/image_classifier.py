@@ -1,17 +1,17 @@
-import keras
 from keras import ops
 
 from pixmodels import patches
-from pixmodels import random
 from pixmodels._registry import TASKS
 from pixmodels.layers import Dropout
 from pixmodels.tasks import _classification
+from pixmodels.tasks._task import Task
+from pixmodels.tasks._task import example_specs
 
 POOLING = ("cls", "mean")
 
 
 @TASKS.register("image_classifier")
-class ImageClassifier(keras.Model):
+class ImageClassifier(Task):
     """One label for an image: dropout and a dense layer on a backbone.
 
     Source: Dosovitskiy et al. 2021, eq. 4 ("cls", fine-tuning form without a
@@ -52,6 +52,7 @@ class ImageClassifier(keras.Model):
     """
 
     small_options = {}
+    config_names = "num_classes pooling dropout_rate labels"
 
     def __init__(
         self,
@@ -63,11 +64,9 @@ class ImageClassifier(keras.Model):
         labels=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        _classification.check_backbone(backbone)
+        super().__init__(backbone, **kwargs)
         _classification.check_choice("pooling", pooling, POOLING)
         # === Config ===
-        self.backbone = backbone
         self.num_classes = num_classes
         self.pooling = pooling
         self.dropout_rate = dropout_rate
@@ -100,24 +99,8 @@ class ImageClassifier(keras.Model):
         pooled = self.head_dropout(pooled, training=training)
         return ops.cast(self.head_logits(pooled), "float32")
 
-    def loss_sums(self, batch, key, training=True):
-        """The step definition: weighted cross entropy and accuracy.
-
-        Args:
-            batch: dict with `pixels`, `label` (B,) int32, `example_id` (B,)
-                int32 and optionally `weight` (B,) float32, 0 for filler
-                examples.
-            key: (2,) int32, `[seed, step]`.
-            training: bool.
-
-        Returns:
-            (numerators, counts): dicts of float32 scalars, keys "loss" and
-            "accuracy"; a metric is numerator / count, summed first over
-            replicas and steps.
-        """
-        with random.key_scope(key, batch["example_id"]):
-            logits = self(batch, training=training)
-        return _classification.cross_entropy_sums(logits, batch)
+    def sums(self, outputs, batch):
+        return _classification.cross_entropy_sums(outputs, batch)
 
     def classify(self, images, *, batch_size=64):
         """Names the likeliest labels of images.
@@ -137,15 +120,6 @@ class ImageClassifier(keras.Model):
         return answers
 
     def batch_spec(self, batch_size, length=None):
-        """Shapes and dtypes of a training batch.
-
-        Args:
-            batch_size: B.
-            length: None; images have one size.
-
-        Returns:
-            dict name -> (shape, dtype).
-        """
         height, width, channels = self.backbone.image_shape
         shape = (batch_size, height, width)
         if channels > 1:
@@ -153,16 +127,5 @@ class ImageClassifier(keras.Model):
         return {
             "pixels": (shape, "uint8"),
             "label": ((batch_size,), "int32"),
-            "weight": ((batch_size,), "float32"),
-            "example_id": ((batch_size,), "int32"),
+            **example_specs(batch_size),
         }
-
-    def get_config(self):
-        config = super().get_config()
-        names = "num_classes pooling dropout_rate labels"
-        config.update(_classification.classifier_config(self, names))
-        return config
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**_classification.with_backbone(config))

@@ -3,17 +3,16 @@ import warnings
 import keras
 from keras import ops
 
-from pixmodels import patches
-from pixmodels import random
 from pixmodels._registry import TASKS
 from pixmodels.layers import Dropout
 from pixmodels.tasks import _classification
+from pixmodels.tasks._text_task import TextTask
 
 POOLING = ("mean", "max", "cls")
 
 
 @TASKS.register("text_classifier")
-class TextClassifier(keras.Model):
+class TextClassifier(TextTask):
     """One label for a text drawn as patches: PIXEL's sequence head.
 
     "mean" and "max": the class token is dropped; a dense layer of the
@@ -64,6 +63,7 @@ class TextClassifier(keras.Model):
     """
 
     small_options = {}
+    config_names = "num_classes pooling dropout_rate labels"
 
     def __init__(
         self,
@@ -75,11 +75,9 @@ class TextClassifier(keras.Model):
         labels=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        _classification.check_backbone(backbone)
+        super().__init__(backbone, **kwargs)
         _classification.check_choice("pooling", pooling, POOLING)
         # === Config ===
-        self.backbone = backbone
         self.num_classes = num_classes
         self.pooling = pooling
         self.dropout_rate = dropout_rate
@@ -117,9 +115,7 @@ class TextClassifier(keras.Model):
         self.built = True
 
     def call(self, inputs, training=None):
-        images = patches.images_of(inputs, self.backbone.image_shape[-1])
-        mask = self._attended(inputs, images)
-        sequence = self.backbone(images, mask=mask, training=training)
+        sequence, mask = self.encode(inputs, training)
         if self.pooling == "cls":
             pooled = ops.tanh(self.head_dense(sequence[:, 0]))
             pooled = self.head_dropout(pooled, training=training)
@@ -129,18 +125,6 @@ class TextClassifier(keras.Model):
             x = self.head_dropout(x, training=training)
             pooled = self._pool(ops.cast(x, "float32"), mask)
         return ops.cast(self.head_logits(pooled), "float32")
-
-    def _attended(self, inputs, images):
-        """(B, N) bool, or None if all patches are attended."""
-        if not isinstance(inputs, dict):
-            raise ValueError(
-                "Expected inputs as a dict with 'pixels' and 'num_patches'. "
-                f"Received: inputs of type {type(inputs).__name__}."
-            )
-        height, width = self.backbone.patch_size
-        rows = ops.shape(images)[1] // height
-        columns = ops.shape(images)[2] // width
-        return patches.attended(inputs, rows * columns)
 
     def _pool(self, x, mask):
         """(B, N, D) float32 -> (B, D)."""
@@ -154,24 +138,8 @@ class TextClassifier(keras.Model):
         total = ops.sum(ops.where(mask, x, 0.0), axis=1)
         return total / ops.sum(ops.cast(mask, "float32"), axis=1)
 
-    def loss_sums(self, batch, key, training=True):
-        """The step definition: weighted cross entropy and accuracy.
-
-        Args:
-            batch: the dict of `call` with `label` (B,) int32, `example_id`
-                (B,) int32 and optionally `weight` (B,) float32, 0 for filler
-                examples.
-            key: (2,) int32, `[seed, step]`.
-            training: bool.
-
-        Returns:
-            (numerators, counts): dicts of float32 scalars, keys "loss" and
-            "accuracy"; a metric is numerator / count, summed first over
-            replicas and steps.
-        """
-        with random.key_scope(key, batch["example_id"]):
-            logits = self(batch, training=training)
-        return _classification.cross_entropy_sums(logits, batch)
+    def sums(self, outputs, batch):
+        return _classification.cross_entropy_sums(outputs, batch)
 
     def classify(self, texts, renderer, *, batch_size=64):
         """Draws texts and names their likeliest labels.
@@ -218,34 +186,3 @@ class TextClassifier(keras.Model):
         most = self.backbone.image_shape[1] // self.backbone.patch_size[1]
         longest = int(renderer.widths(texts).max())
         return renderer(texts, num_patches=max(2, min(longest, most)))
-
-    def batch_spec(self, batch_size, length=None):
-        """Shapes and dtypes of a training batch.
-
-        Args:
-            batch_size: B.
-            length: N, patches; all of the backbone's `image_shape` if None.
-
-        Returns:
-            dict name -> (shape, dtype).
-        """
-        height, width, _ = self.backbone.image_shape
-        if length is not None:
-            width = length * self.backbone.patch_size[1]
-        return {
-            "pixels": ((batch_size, height, width), "uint8"),
-            "num_patches": ((batch_size,), "int32"),
-            "label": ((batch_size,), "int32"),
-            "weight": ((batch_size,), "float32"),
-            "example_id": ((batch_size,), "int32"),
-        }
-
-    def get_config(self):
-        config = super().get_config()
-        names = "num_classes pooling dropout_rate labels"
-        config.update(_classification.classifier_config(self, names))
-        return config
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**_classification.with_backbone(config))
