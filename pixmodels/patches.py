@@ -4,7 +4,11 @@ Plain functions in `keras.ops`. Layers with weights are in `layers`; drawing
 text is the renderers' work.
 """
 
+import numpy as np
 from keras import ops
+
+# Static lengths that cost at most half more than what is needed.
+BUCKETS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
 
 def grid_shape(image_shape, patch_size):
@@ -88,6 +92,68 @@ def attended(inputs, length):
         return None
     end = ops.cast(inputs["num_patches"], "int32")[:, None]
     return ops.arange(length, dtype="int32")[None] <= end
+
+
+def bucket_of(length, buckets=BUCKETS):
+    """The smallest of a few lengths that holds `length` patches.
+
+    Args:
+        length: int.
+        buckets: rising ints.
+
+    Returns:
+        int; `length` itself where all buckets are shorter.
+    """
+    return next((b for b in buckets if b >= length), length)
+
+
+def trim(inputs, patch_size, *, buckets=BUCKETS, per_patch=("label",)):
+    """Drops the columns of patches that no text of a batch needs.
+
+    Where a mechanism does not depend on the number of patches
+    (`length_invariant`), no logit changes, and what padding costs is saved.
+
+    Args:
+        inputs: dict of arrays with `pixels` (B, H, W) or (B, H, W, C), one row
+            of patches high, and `num_patches` (B,) int, patches without the
+            end patch.
+        patch_size: (height, width) ints in pixels.
+        buckets: rising ints, the lengths to cut to, so that few different
+            shapes are compiled. Nothing is ever added.
+        per_patch: names of other arrays (B, N, ...) that are cut alike.
+
+    Returns:
+        A dict with the same keys; the same arrays where nothing is dropped.
+
+    Raises:
+        ValueError: for images of several rows of patches, or a width that is
+            not a whole number of patches.
+
+    Example:
+        >>> import numpy as np
+        >>> batch = {"pixels": np.zeros((2, 16, 16 * 529), "uint8"),
+        ...          "num_patches": np.array([5, 30])}
+        >>> pixmodels.patches.trim(batch, (16, 16))["pixels"].shape
+        (2, 16, 512)
+    """
+    pixels, (height, width) = inputs["pixels"], patch_size
+    if pixels.shape[1] != height or pixels.shape[2] % width:
+        raise ValueError(
+            "Expected pixels of one row of patches of "
+            f"{tuple(patch_size)}. Received: pixels.shape="
+            f"{tuple(pixels.shape)}."
+        )
+    most = pixels.shape[2] // width
+    counts = ops.convert_to_numpy(inputs["num_patches"])
+    length = bucket_of(int(np.max(counts, initial=0)) + 1, buckets)
+    if length >= most:
+        return dict(inputs)
+    kept = {
+        name: inputs[name][:, :length]
+        for name in per_patch
+        if name in inputs and tuple(inputs[name].shape[1:2]) == (most,)
+    }
+    return {**inputs, **kept, "pixels": pixels[:, :, : length * width]}
 
 
 def patchify(images, patch_size):

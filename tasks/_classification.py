@@ -69,6 +69,24 @@ def dense(units, name, policy, **kwargs):
     )
 
 
+def cross_entropy(logits, label):
+    """Error and correctness of each prediction.
+
+    Args:
+        logits: (..., num_classes) float32.
+        label: (...) int32; outside [0, num_classes) the error has no meaning.
+
+    Returns:
+        (cross entropy in nats, 1 where the likeliest class is the label),
+        both (...) float32.
+    """
+    # A sum with a one-hot row is one kernel under XLA; a gather is not.
+    one_hot = ops.one_hot(label, logits.shape[-1])
+    error = ops.logsumexp(logits, axis=-1) - ops.sum(one_hot * logits, axis=-1)
+    found = ops.cast(ops.argmax(logits, axis=-1), "int32")
+    return error, ops.cast(ops.equal(found, label), "float32")
+
+
 def cross_entropy_sums(logits, batch):
     """Sums for the loss and the accuracy of a batch.
 
@@ -87,14 +105,7 @@ def cross_entropy_sums(logits, batch):
     if weight is None:
         weight = ops.ones_like(logits[:, 0])
     weight = ops.cast(weight, "float32")
-    classes = logits.shape[-1]
-    # A sum with a one-hot row is one kernel under XLA; a gather is not.
-    chosen = ops.sum(ops.one_hot(label, classes) * logits, axis=-1)
-    error = ops.logsumexp(logits, axis=-1) - chosen
-    correct = ops.cast(
-        ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), label),
-        "float32",
-    )
+    error, correct = cross_entropy(logits, label)
     count = ops.sum(weight)
     return (
         {

@@ -93,3 +93,27 @@ def example_specs(batch_size):
         "weight": ((batch_size,), "float32"),
         "example_id": ((batch_size,), "int32"),
     }
+
+
+def prefix_of(backbone):
+    """Tokens in front of the patches in a backbone's output."""
+    prefix = getattr(backbone, "prefix", None)
+    if prefix is None:
+        embedding = getattr(backbone, "embedding", None)
+        prefix = getattr(embedding, "prefix", 1)
+    return prefix
+
+
+def check_class_token(backbone, what):
+    """Raises a ValueError unless a backbone's first token is a class token.
+
+    Args:
+        backbone: an encoder of patches.
+        what: str, the part of a task that needs one.
+    """
+    embedding = getattr(backbone, "embedding", None)
+    if not getattr(embedding, "has_class_token", True):
+        raise ValueError(
+            f"Expected a backbone with a class token for {what}. Received: "
+            f"backbone={backbone.name!r} with class_token=False."
+        )

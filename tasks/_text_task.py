@@ -2,8 +2,10 @@
 
 Drawing many texts and reading the model's answers is in `_reading`."""
 
+import numpy as np
 from keras import ops
 
+from pixmodels import attention
 from pixmodels import patches
 from pixmodels.tasks._task import Task
 from pixmodels.tasks._task import example_specs
@@ -11,6 +13,13 @@ from pixmodels.tasks._task import example_specs
 
 class TextTask(Task):
     """What tasks on drawn text share."""
+
+    def __call__(self, inputs, *args, **kwargs):
+        # Keras makes tensors of arrays before `call`: only here are their
+        # values at hand without waiting for a device.
+        if isinstance(inputs, dict):
+            _check_counts(inputs)
+        return super().__call__(inputs, *args, **kwargs)
 
     def encode(self, inputs, training):
         """Runs the backbone over drawn texts.
@@ -21,7 +30,8 @@ class TextTask(Task):
             training: bool.
 
         Returns:
-            (sequence (B, 1 + N, D), attended (B, N) bool or None for all).
+            (sequence (B, prefix + N, D), attended (B, N) bool or None for
+            all).
         """
         if not isinstance(inputs, dict):
             raise ValueError(
@@ -35,6 +45,20 @@ class TextTask(Task):
         mask = patches.attended(inputs, rows * columns)
         return self.backbone(images, mask=mask, training=training), mask
 
+    def depends_on_padding(self):
+        """Why padding must not be trimmed: a str, or None if it may be."""
+        name = getattr(self.backbone, "attention", None)
+        if name is None or not attention.get(name).length_invariant:
+            return (
+                f"attention={name!r} depends on the number of patches "
+                "(length_invariant=False)"
+            )
+        return None
+
+    def inputs_of_words(self, drawn):
+        """Further inputs that a task reads off a `RenderedBatch`: a dict."""
+        return {}
+
     def batch_spec(self, batch_size, length=None):
         height, width, _ = self.backbone.image_shape
         if length is not None:
@@ -45,3 +69,29 @@ class TextTask(Task):
             "label": ((batch_size,), "int32"),
             **example_specs(batch_size),
         }
+
+    def length_of(self, length=None):
+        """N of a batch: `length`, or the most that the backbone reads."""
+        if length is not None:
+            return length
+        return int(np.prod(patches.grid_shape(*self._geometry())))
+
+    def _geometry(self):
+        return self.backbone.image_shape, self.backbone.patch_size
+
+
+def _check_counts(inputs):
+    """Refuses counts of patches that fit no batch, if they are arrays."""
+    counts, pixels = inputs.get("num_patches"), inputs.get("pixels")
+    if not isinstance(counts, np.ndarray) or pixels is None:
+        return
+    if counts.shape != (pixels.shape[0],):
+        raise ValueError(
+            f"Expected num_patches of shape ({pixels.shape[0]},), one for "
+            f"each text. Received: num_patches.shape={counts.shape}."
+        )
+    if counts.size and counts.min() < 0:
+        raise ValueError(
+            "Expected num_patches >= 0, so that each text has an attended "
+            f"patch. Received: num_patches={counts.tolist()}."
+        )

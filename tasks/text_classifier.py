@@ -1,37 +1,37 @@
-import warnings
-
-import keras
-from keras import ops
-
 from pixmodels._registry import TASKS
-from pixmodels.layers import Dropout
 from pixmodels.tasks import _classification
-from pixmodels.tasks._text_task import TextTask
-
-POOLING = ("mean", "max", "cls")
+from pixmodels.tasks import _reading
+from pixmodels.tasks._pooled_text import POOLING as POOLING
+from pixmodels.tasks._pooled_text import PooledTextTask
 
 
 @TASKS.register("text_classifier")
-class TextClassifier(TextTask):
+class TextClassifier(PooledTextTask):
     """One label for a text drawn as patches: PIXEL's sequence head.
 
-    "mean" and "max": the class token is dropped; a dense layer of the
-    backbone's width, exact GELU, LayerNorm and dropout stand before the mean
-    or maximum over attended patches (text, separators, end patch); a dense
-    layer gives the logits. "cls": a dense layer with tanh on the class token,
-    dropout, a dense layer. Pixels right of the end patch change no logit.
+    "mean", "max" and "attention": the class token is dropped; a dense layer of
+    the backbone's width, exact GELU, LayerNorm and dropout stand before the
+    mean, the maximum or `pixmodels.layers.AttentionPooling` over attended
+    patches (text, separators, end patch); a dense layer gives the logits.
+    "cls": a dense layer with tanh on the class token, dropout, a dense layer.
+    Pixels right of the end patch change no logit.
 
     Source: xplip/pixel `modeling_pixel.py`
     (PIXELForSequenceClassification), `pooling.py`. Differences: PIXEL has no
-    dropout in the "cls" head; attention pooling, which leaks padding there,
-    and regression are not here.
+    dropout in the "cls" head; its attention pooling ("pma8" and the like) lets
+    padding take part, which `leaky=True` does for weights that were trained
+    so. Regression is `TextRegressor`.
 
     Args:
         backbone: a `PIXELBackbone`, or any encoder that takes `mask`.
         num_classes: int >= 2.
-        pooling: "mean", "max" or "cls".
+        pooling: "mean", "max", "cls" or "attention".
         dropout_rate: of the head, in [0, 1).
         labels: num_classes str, the names of the classes, or None.
+        pooling_heads: heads of the attention pooling; the backbone's by
+            default.
+        leaky: whether padding takes part in the attention pooling, as in
+            PIXEL. Texts are then read at the full length of the backbone.
 
     Call arguments:
         inputs: dict with
@@ -63,7 +63,7 @@ class TextClassifier(TextTask):
     """
 
     small_options = {}
-    config_names = "num_classes pooling dropout_rate labels"
+    config_names = "num_classes pooling dropout_rate labels pooling_heads leaky"
 
     def __init__(
         self,
@@ -73,75 +73,27 @@ class TextClassifier(TextTask):
         pooling="mean",
         dropout_rate=0.1,
         labels=None,
+        pooling_heads=None,
+        leaky=False,
         **kwargs,
     ):
-        super().__init__(backbone, **kwargs)
-        _classification.check_choice("pooling", pooling, POOLING)
-        # === Config ===
+        labels = _classification.check_classes(num_classes, labels)
+        super().__init__(
+            backbone,
+            num_classes,
+            pooling=pooling,
+            dropout_rate=dropout_rate,
+            pooling_heads=pooling_heads,
+            leaky=leaky,
+            **kwargs,
+        )
         self.num_classes = num_classes
-        self.pooling = pooling
-        self.dropout_rate = dropout_rate
-        self.labels = _classification.check_classes(num_classes, labels)
-        # === Layers ===
-        self.head_dense = _classification.dense(
-            backbone.hidden_dim, "head_dense", self.dtype_policy
-        )
-        self.head_norm = None
-        if pooling != "cls":
-            self.head_norm = keras.layers.LayerNormalization(
-                epsilon=backbone.layer_norm_epsilon,
-                name="head_norm",
-                dtype=self.dtype_policy,
-            )
-        self.head_dropout = Dropout(
-            dropout_rate,
-            salt="head/dropout",
-            name="head_dropout",
-            dtype=self.dtype_policy,
-        )
-        self.head_logits = _classification.dense(
-            num_classes, "head_logits", self.dtype_policy
-        )
-        self.build(None)
-
-    def build(self, input_shape=None):
-        if self.built:
-            return
-        width = self.backbone.hidden_dim
-        self.head_dense.build((None, None, width))
-        if self.head_norm is not None:
-            self.head_norm.build((None, None, width))
-        self.head_logits.build((None, width))
-        self.built = True
-
-    def call(self, inputs, training=None):
-        sequence, mask = self.encode(inputs, training)
-        if self.pooling == "cls":
-            pooled = ops.tanh(self.head_dense(sequence[:, 0]))
-            pooled = self.head_dropout(pooled, training=training)
-        else:
-            x = self.head_dense(sequence[:, 1:])
-            x = self.head_norm(ops.gelu(x, approximate=False))
-            x = self.head_dropout(x, training=training)
-            pooled = self._pool(ops.cast(x, "float32"), mask)
-        return ops.cast(self.head_logits(pooled), "float32")
-
-    def _pool(self, x, mask):
-        """(B, N, D) float32 -> (B, D)."""
-        if mask is None:
-            pool = ops.mean if self.pooling == "mean" else ops.max
-            return pool(x, axis=1)
-        mask = mask[..., None]
-        if self.pooling == "max":
-            return ops.max(ops.where(mask, x, -1e9), axis=1)
-        # `where`, not a product: padding may hold anything, even NaN.
-        total = ops.sum(ops.where(mask, x, 0.0), axis=1)
-        return total / ops.sum(ops.cast(mask, "float32"), axis=1)
+        self.labels = labels
 
     def sums(self, outputs, batch):
         return _classification.cross_entropy_sums(outputs, batch)
 
-    def classify(self, texts, renderer, *, batch_size=64):
+    def classify(self, texts, renderer, *, batch_size=64, **options):
         """Draws texts and names their likeliest labels.
 
         Args:
@@ -149,6 +101,7 @@ class TextClassifier(TextTask):
             renderer: `pixmodels.renderers.CairoRenderer` with the backbone's
                 patch size.
             batch_size: texts that are drawn and read at once.
+            **options: as `predict_texts`.
 
         Returns:
             list of (label: str, probability: float), one for each text; the
@@ -158,31 +111,8 @@ class TextClassifier(TextTask):
         Raises:
             ValueError: for a renderer with another patch size.
         """
-        texts = [texts] if isinstance(texts, str) else list(texts)
-        if (renderer.patch_size,) * 2 != tuple(self.backbone.patch_size):
-            raise ValueError(
-                "Expected a renderer with patches of "
-                f"{self.backbone.patch_size}. Received: "
-                f"renderer.patch_size={renderer.patch_size}."
-            )
-        answers = []
-        for start in range(0, len(texts), batch_size):
-            drawn = self._draw(texts[start : start + batch_size], renderer)
-            cut = [start + i for i, x in enumerate(drawn.truncated) if x]
-            if cut:
-                warnings.warn(
-                    f"Texts {cut} are longer than the model reads and were "
-                    "cut.",
-                    stacklevel=2,
-                )
-            logits = self(
-                {"pixels": drawn.pixels, "num_patches": drawn.num_patches},
-                training=False,
-            )
-            answers += _classification.best(self, logits)
-        return answers
-
-    def _draw(self, texts, renderer):
-        most = self.backbone.image_shape[1] // self.backbone.patch_size[1]
-        longest = int(renderer.widths(texts).max())
-        return renderer(texts, num_patches=max(2, min(longest, most)))
+        texts = _reading.listed(texts)
+        logits = self.predict_texts(
+            texts, renderer, batch_size=batch_size, **options
+        )
+        return _classification.best(self, logits) if texts else []

@@ -189,8 +189,18 @@ def _task_case(task, backbone, attention="softmax"):
                 value = np.ones(shape)
             elif key == "example_id":
                 value = 17 + 2 * np.arange(BATCH)
-            elif key == "label":
+            elif key in ("label", "relation"):
                 value = rng.integers(0, 5, shape)
+            elif key == "word_starts":  # as many patches as `num_patches`
+                value = np.full(shape, -1)
+                value[0, :5], value[1, :4] = [0, 2, 3, 7, 10], [0, 1, 4, 6]
+                value[2, :2] = [0, 4]
+            elif key == "head":
+                value = np.full(shape, -100)
+                value[0, :4], value[1, :3] = [2, 0, 2, 3], [3, 3, 0]
+                value[2, 0] = 0
+            elif key in ("start", "end"):
+                value = [2, -1, 3] if key == "start" else [5, -1, 4]
             else:
                 value = rng.integers(0, 256, shape)
             batch[key] = np.asarray(value, dtype)
@@ -213,7 +223,10 @@ def _task_case(task, backbone, attention="softmax"):
 
     def real(inputs, outputs):
         if isinstance(outputs, dict):
-            outputs = outputs["logits"]
+            arrays = arrays_of(outputs)
+            if "logits" not in arrays:  # padding is masked in all of them
+                return np.concatenate([a.ravel() for a in arrays.values()])
+            outputs = arrays["logits"]
         outputs = ops.convert_to_numpy(outputs)
         if outputs.ndim == 3:
             real = np.arange(LENGTH) <= inputs["num_patches"][:, None]
