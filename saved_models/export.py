@@ -1,7 +1,7 @@
-"""Classifiers to SavedModels that need nothing but tensorflow.
+"""Tasks to SavedModels that need nothing but tensorflow.
 
 One signature for pixels, under two names. Signatures that take strings and
-models other than classifiers are not here.
+models other than tasks are not here.
 """
 
 import json
@@ -11,37 +11,38 @@ import uuid
 
 import keras
 import numpy as np
-from keras import ops
 
 import pixmodels
 from pixmodels.patches import grid_shape
-from pixmodels.tasks import ImageClassifier
-from pixmodels.tasks import TextClassifier
+from pixmodels.tasks import Task
+from pixmodels.tasks import TextTask
 
 METADATA = "assets.extra/pixmodels.json"
 SIGNATURES = ("serving_default", "pixels")
 
 
 def export(model, path, *, num_patches=None, renderer=None, overwrite=False):
-    """Writes a classifier as a SavedModel for TF Serving and `tf.saved_model`.
+    """Writes a task as a SavedModel for TF Serving and `tf.saved_model`.
 
     The graph takes pixels as they are stored (uint8) and knows no Python. Its
     signatures "serving_default" and "pixels" are the same:
 
-    - `TextClassifier`: `pixels` (B, H, W) uint8 grey, white is 255, any W that
+    - tasks on text: `pixels` (B, H, W) uint8 grey, white is 255, any W that
       is a multiple of the patch width up to the position table;
-      `num_patches` (B,) int32, patches without the end patch;
+      `num_patches` (B,) int32, patches without the end patch; a
+      `DependencyParser` also takes `word_starts` (B, W + 1) int32;
     - `ImageClassifier`: `images` (B, H, W) uint8, or (B, H, W, C) for a
       backbone with C > 1 channels;
-    - both return `logits` and `probabilities` (B, num_classes) float32.
+    - classifiers return `logits` and `probabilities`, the others what their
+      call returns, by name; all float32.
 
     Beside the graph stands `assets.extra/pixmodels.json` (see
     `read_metadata`), which TF Serving leaves alone.
 
     Args:
-        model: `TextClassifier` or `ImageClassifier`. A masked autoencoder is
-            refused: it is a training objective. Put its `encoder` under a
-            classifier, or save it with `model.save`.
+        model: any `pixmodels.tasks.Task`. A masked autoencoder is refused: it
+            is a training objective. Put its `encoder` under a classifier, or
+            save it with `model.save`.
         path: folder of the SavedModel. It appears whole or not at all.
         num_patches: int, to fix the width of texts to this many patches, for
             a mixer that needs a static length; None leaves it free.
@@ -53,7 +54,7 @@ def export(model, path, *, num_patches=None, renderer=None, overwrite=False):
         `pathlib.Path` of the SavedModel.
 
     Raises:
-        TypeError: for a model that is no classifier.
+        TypeError: for a model that is no task.
         ValueError: for `num_patches` out of range or given with images, or a
             text model that cannot be traced with a free width.
         FileExistsError: if `path` exists and `overwrite` is False, or is not
@@ -130,43 +131,41 @@ def _check_path(path, overwrite):
 def _signature(model, num_patches):
     """(function, its TensorSpecs, name -> (shape, dtype))."""
     height, width, channels = _image_shape(model)
-
-    def answer(inputs):
-        logits = model(inputs, training=False)
-        return {
-            "logits": logits,
-            "probabilities": ops.softmax(logits, axis=-1),
-        }
-
-    if isinstance(model, TextClassifier):
-
-        def serve(pixels, num_patches):
-            return answer({"pixels": pixels, "num_patches": num_patches})
-
+    if isinstance(model, TextTask):
         inputs = {
             "pixels": ((None, height, _width(model, num_patches)), "uint8"),
             "num_patches": ((None,), "int32"),
+            **model.word_inputs,
         }
-    else:
-        if num_patches is not None:
-            raise ValueError(
-                "Expected num_patches=None for images. Received: "
-                f"num_patches={num_patches}."
-            )
+        return _of_names(model.serve, list(inputs)), _specs(inputs), inputs
+    if num_patches is not None:
+        raise ValueError(
+            "Expected num_patches=None for images. Received: "
+            f"num_patches={num_patches}."
+        )
 
-        def serve(images):
-            return answer(images)
+    def serve(images):
+        return model.serve(images)
 
-        grey = () if channels == 1 else (channels,)
-        inputs = {"images": ((None, height, width, *grey), "uint8")}
+    grey = () if channels == 1 else (channels,)
+    inputs = {"images": ((None, height, width, *grey), "uint8")}
     return serve, _specs(inputs), inputs
 
 
+def _of_names(serve, names):
+    """A function of tensors in this order, which a signature needs."""
+
+    def call(*tensors):
+        return serve(dict(zip(names, tensors, strict=True)))
+
+    return call
+
+
 def _image_shape(model):
-    if not isinstance(model, (TextClassifier, ImageClassifier)):
+    if not isinstance(model, Task):
         raise TypeError(
-            "Expected a TextClassifier or an ImageClassifier (a masked "
-            "autoencoder's encoder can be put under one). Received: "
+            "Expected a task such as TextClassifier (a masked autoencoder's "
+            "encoder can be put under one). Received: "
             f"model={type(model).__name__}."
         )
     return model.backbone.image_shape
@@ -217,13 +216,14 @@ def _write(model, serve, specs, folder):
 def _metadata(model, inputs, renderer):
     import tensorflow as tf
 
-    outputs = ((None, model.num_classes), "float32")
+    outputs = {k: (v, "float32") for k, v in model.serve_shapes().items()}
+    labels = getattr(model, "labels", None)
     return {
         "class_name": type(model).__name__,
         "signatures": list(SIGNATURES),
-        "labels": None if model.labels is None else list(model.labels),
+        "labels": None if labels is None else list(labels),
         "inputs": {name: list(spec) for name, spec in inputs.items()},
-        "outputs": {"logits": outputs, "probabilities": outputs},
+        "outputs": outputs,
         "config": keras.saving.serialize_keras_object(model),
         "renderer": None if renderer is None else renderer.get_config(),
         "num_parameters": int(model.count_params()),

@@ -16,10 +16,15 @@ from pixmodels.tasks.digits import Digits
 from pixmodels.tasks.image_classifier import ImageClassifier
 from pixmodels.tasks.image_source import ImageSource
 from pixmodels.tasks.images import load_image
+from pixmodels.tasks.layer_decay import layer_lr_multipliers
 from pixmodels.tasks.question_answerer import QuestionAnswerer
+from pixmodels.tasks.rendered_question_source import RenderedQuestionSource
 from pixmodels.tasks.rendered_text_source import RenderedTextSource
+from pixmodels.tasks.rendered_word_source import RenderedWordSource
+from pixmodels.tasks.task import Task
 from pixmodels.tasks.text_classifier import TextClassifier
 from pixmodels.tasks.text_regressor import TextRegressor
+from pixmodels.tasks.text_task import TextTask
 from pixmodels.tasks.token_classifier import TokenClassifier
 from pixmodels.tasks.token_classifier import label_patches
 
@@ -33,11 +38,16 @@ __all__ = [
     "ImageClassifier",
     "ImageSource",
     "QuestionAnswerer",
+    "RenderedQuestionSource",
     "RenderedTextSource",
+    "RenderedWordSource",
+    "Task",
     "TextClassifier",
     "TextRegressor",
+    "TextTask",
     "TokenClassifier",
     "label_patches",
+    "layer_lr_multipliers",
     "load_image",
     "majority_class",
     "ngram_logistic_regression",

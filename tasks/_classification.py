@@ -116,6 +116,11 @@ def cross_entropy_sums(logits, batch):
     )
 
 
+def with_probabilities(logits):
+    """What an exported classifier answers: both, by name."""
+    return {"logits": logits, "probabilities": ops.softmax(logits, axis=-1)}
+
+
 def best(model, logits):
     """The likeliest class of each row and its probability.
 

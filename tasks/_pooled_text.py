@@ -11,9 +11,9 @@ from pixmodels.layers import AttentionPooling
 from pixmodels.layers import Dropout
 from pixmodels.tasks import _classification
 from pixmodels.tasks import _reading
-from pixmodels.tasks._task import check_class_token
-from pixmodels.tasks._task import prefix_of
-from pixmodels.tasks._text_task import TextTask
+from pixmodels.tasks.task import check_class_token
+from pixmodels.tasks.task import prefix_of
+from pixmodels.tasks.text_task import TextTask
 
 POOLING = ("mean", "max", "cls", "attention")
 

@@ -120,6 +120,28 @@ class Finder:
         return Answer(text, *span, score, probability)
 
 
+def patches_of_answer(drawn, window, span):
+    """The patches of an answer in one window.
+
+    Args:
+        drawn: `RenderedBatch` of windows.
+        window: int, which of them.
+        span: (start, end), characters of the context; None for no answer.
+
+    Returns:
+        (first, last) ints; (-1, -1) where the window does not hold all of it.
+    """
+    if span is None:
+        return -1, -1
+    ranges = drawn.patches_of(window, _CONTEXT, *span)
+    if not ranges:
+        return -1, -1
+    first, last = ranges[0][0], ranges[-1][1]
+    held = [x for x in drawn.locate(window, first, last) if x.part == _CONTEXT]
+    inside = any(x.start <= span[0] and span[1] <= x.end for x in held)
+    return (first, last) if inside else (-1, -1)
+
+
 def _largest(scores, count):
     """Flat indices of the largest finite scores, the largest first."""
     flat = scores.ravel()

@@ -8,11 +8,11 @@ from pixmodels.tasks import _classification
 from pixmodels.tasks import _reading
 from pixmodels.tasks import _trees
 from pixmodels.tasks import _words
-from pixmodels.tasks._task import check_class_token
-from pixmodels.tasks._task import example_specs
-from pixmodels.tasks._task import prefix_of
-from pixmodels.tasks._text_task import TextTask
 from pixmodels.tasks.dependency_tree import DependencyTree
+from pixmodels.tasks.task import check_class_token
+from pixmodels.tasks.task import example_specs
+from pixmodels.tasks.task import prefix_of
+from pixmodels.tasks.text_task import TextTask
 
 _ABSENT_LOGIT = -1e9
 _WORD_BUCKETS = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
@@ -73,6 +73,7 @@ class DependencyParser(TextTask):
 
     small_options = {}
     config_names = "num_classes dropout_rate labels leaky"
+    word_inputs = {"word_starts": ((None, None), "int32")}
 
     def __init__(
         self,
@@ -161,6 +162,13 @@ class DependencyParser(TextTask):
             "las": ops.sum(arc_right * right * counted),
         }
         return numerators, dict.fromkeys(numerators, count)
+
+    def serve_shapes(self):
+        pairs = (None, None, None)
+        return {
+            "arc_logits": pairs,
+            "relation_logits": (*pairs, self.num_classes),
+        }
 
     def inputs_of_words(self, drawn):
         most = max(len(starts) - 1 for starts in drawn.word_starts)

@@ -1,13 +1,17 @@
+import keras
 from keras import ops
 
 from pixmodels import patches
 from pixmodels._registry import TASKS
 from pixmodels.layers import Dropout
+from pixmodels.layers import MAPPooling
 from pixmodels.tasks import _classification
-from pixmodels.tasks._task import Task
-from pixmodels.tasks._task import example_specs
+from pixmodels.tasks.task import Task
+from pixmodels.tasks.task import check_class_token
+from pixmodels.tasks.task import example_specs
+from pixmodels.tasks.task import prefix_of
 
-POOLING = ("cls", "mean")
+POOLING = ("cls", "mean", "map")
 
 
 @TASKS.register("image_classifier")
@@ -16,14 +20,23 @@ class ImageClassifier(Task):
 
     Source: Dosovitskiy et al. 2021, eq. 4 ("cls", fine-tuning form without a
     hidden layer) and appendix D.3 ("mean": global average pooling of the
-    patches, class token left out).
+    patches, class token left out); Zhai et al. 2022 ("map":
+    `pixmodels.layers.MAPPooling` of the patches, class token left out, with
+    the sizes of the backbone's blocks). Linear probing: He et al. 2021,
+    appendix A.1 and `main_linprobe.py`, whose normalisation of the pooled
+    vector is one of batches, without gain and offset, epsilon 1e-6, momentum
+    0.9. Differences there: the running variance is the biased one, and filler
+    examples (weight 0) do not count.
 
     Args:
         backbone: a `ViTBackbone`.
         num_classes: int >= 2.
-        pooling: "cls" or "mean".
+        pooling: "cls", "mean" or "map".
         dropout_rate: of the head, in [0, 1).
         labels: num_classes str, the names of the classes, or None.
+        linear_probe: whether only the head is trained. The backbone itself is
+            set to `trainable = False` and runs without dropout.
+        probe_norm: whether a linear probe normalises the pooled vectors.
 
     Call arguments:
         inputs: images (B, H, W) or (B, H, W, C), uint8 in [0, 255] or float in
@@ -38,7 +51,8 @@ class ImageClassifier(Task):
     Raises:
         TypeError: for a backbone that is none.
         ValueError: for an unknown pooling, fewer than two classes, labels
-            that do not fit; in a call, for another size, channel count or
+            that do not fit, a backbone without the class token that "cls"
+            needs; in a call, for another size, channel count or
             number of dimensions.
 
     Example:
@@ -52,7 +66,9 @@ class ImageClassifier(Task):
     """
 
     small_options = {}
-    config_names = "num_classes pooling dropout_rate labels"
+    config_names = (
+        "num_classes pooling dropout_rate labels linear_probe probe_norm"
+    )
 
     def __init__(
         self,
@@ -62,15 +78,23 @@ class ImageClassifier(Task):
         pooling="cls",
         dropout_rate=0.0,
         labels=None,
+        linear_probe=False,
+        probe_norm=True,
         **kwargs,
     ):
         super().__init__(backbone, **kwargs)
         _classification.check_choice("pooling", pooling, POOLING)
+        if pooling == "cls":
+            check_class_token(backbone, "pooling='cls'")
         # === Config ===
         self.num_classes = num_classes
         self.pooling = pooling
         self.dropout_rate = dropout_rate
         self.labels = _classification.check_classes(num_classes, labels)
+        self.linear_probe = linear_probe
+        self.probe_norm = probe_norm
+        if linear_probe:
+            backbone.trainable = False
         # === Layers ===
         self.head_dropout = Dropout(
             dropout_rate,
@@ -81,26 +105,70 @@ class ImageClassifier(Task):
         self.head_logits = _classification.dense(
             num_classes, "head_logits", self.dtype_policy
         )
+        self.head_pooling = self._pooling() if pooling == "map" else None
+        self.head_norm = None
+        if linear_probe and probe_norm:
+            self.head_norm = keras.layers.BatchNormalization(
+                center=False,
+                scale=False,
+                epsilon=1e-6,
+                momentum=0.9,
+                name="head_norm",
+                dtype=self.dtype_policy,
+            )
         self.build(None)
+
+    def _pooling(self):
+        return MAPPooling(
+            self.backbone.num_heads,
+            mlp_dim=self.backbone.mlp_dim,
+            layer_norm_epsilon=self.backbone.layer_norm_epsilon,
+            activation=self.backbone.activation,
+            name="head_pooling",
+            dtype=self.dtype_policy,
+        )
 
     def build(self, input_shape=None):
         if self.built:
             return
-        self.head_logits.build((None, self.backbone.hidden_dim))
+        width = self.backbone.hidden_dim
+        if self.head_pooling is not None:
+            self.head_pooling.build((None, None, width))
+        if self.head_norm is not None:
+            self.head_norm.build((None, width))
+        self.head_logits.build((None, width))
         self.built = True
 
     def call(self, inputs, training=None):
         images = patches.images_of(inputs, self.backbone.image_shape[-1])
-        sequence = self.backbone(images, training=training)
-        if self.pooling == "cls":
-            pooled = sequence[:, 0]
-        else:
-            pooled = ops.mean(sequence[:, 1:], axis=1)
+        learns = training and not self.linear_probe
+        pooled = self._pool(self.backbone(images, training=learns))
+        if self.head_norm is not None:
+            real = None
+            if isinstance(inputs, dict) and inputs.get("weight") is not None:
+                real = ops.cast(inputs["weight"], "float32") > 0
+            pooled = self.head_norm(pooled, training=training, mask=real)
         pooled = self.head_dropout(pooled, training=training)
         return ops.cast(self.head_logits(pooled), "float32")
 
+    def _pool(self, sequence):
+        """(B, prefix + N, D) -> (B, D)."""
+        if self.pooling == "cls":
+            return sequence[:, 0]
+        tokens = sequence[:, prefix_of(self.backbone) :]
+        if self.pooling == "map":
+            return self.head_pooling(tokens)
+        return ops.mean(tokens, axis=1)
+
     def sums(self, outputs, batch):
         return _classification.cross_entropy_sums(outputs, batch)
+
+    def serve(self, inputs):
+        return _classification.with_probabilities(self(inputs, training=False))
+
+    def serve_shapes(self):
+        shape = (None, self.num_classes)
+        return {"logits": shape, "probabilities": shape}
 
     def classify(self, images, *, batch_size=64):
         """Names the likeliest labels of images.

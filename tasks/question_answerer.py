@@ -6,9 +6,9 @@ from pixmodels._registry import TASKS
 from pixmodels.tasks import _classification
 from pixmodels.tasks import _reading
 from pixmodels.tasks import _spans
-from pixmodels.tasks._task import check_class_token
-from pixmodels.tasks._task import prefix_of
-from pixmodels.tasks._text_task import TextTask
+from pixmodels.tasks.task import check_class_token
+from pixmodels.tasks.task import prefix_of
+from pixmodels.tasks.text_task import TextTask
 
 _ABSENT_LOGIT = -1e9
 # PIXEL's windows: 400 patches, 160 shared, 128 for the question.
@@ -106,6 +106,9 @@ class QuestionAnswerer(TextTask):
             right = right * correct * counted
         numerators = {"loss": loss, "exact": ops.sum(right)}
         return numerators, {"loss": count, "exact": count}
+
+    def serve_shapes(self):
+        return {"start_logits": (None, None), "end_logits": (None, None)}
 
     def depends_on_padding(self):
         if self.leaky:

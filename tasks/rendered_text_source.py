@@ -19,7 +19,7 @@ class RenderedTextSource:
         texts: sequence of what the renderer takes: str, (str, str) or list of
             str (words).
         renderer: `pixmodels.renderers.CairoRenderer`.
-        labels: (n,) int, or None for zeros.
+        labels: (n,) int, float for regression, or None for zeros.
         masking: None, "span" or "random": adds `patch_mask` to batches.
         mask_options: dict for `pixmodels.masking.span_mask` or `random_mask`
             (`ratio`, ...).
@@ -57,7 +57,9 @@ class RenderedTextSource:
             raise ValueError("Expected at least one text. Received: texts=[].")
         if labels is None:
             labels = np.zeros(len(texts), np.int32)
-        self.labels = np.asarray(labels, np.int32)
+        labels = np.asarray(labels)
+        floats = np.issubdtype(labels.dtype, np.floating)
+        self.labels = labels.astype(np.float32 if floats else np.int32)
         if self.labels.shape != (len(texts),):
             raise ValueError(
                 f"Expected {len(texts)} labels, one for each text. Received: "
@@ -124,10 +126,11 @@ class RenderedTextSource:
 
         Returns:
             dict: `pixels` (B, P, P * N) uint8, white is 255; `num_patches`
-            (B,) int32, without the end patch; `label` (B,) int32; `weight`
-            (B,) float32, 1 or 0; `example_id` (B,) int32, the index; with
-            masking, `patch_mask` (B, N) uint8, 1 = hidden, drawn for the
-            width N from (seed, epoch, index).
+            (B,) int32, without the end patch; `label` (B,) int32, or float32
+            where the labels are floats; `weight` (B,) float32, 1 or 0;
+            `example_id` (B,) int32, the index; with masking, `patch_mask`
+            (B, N) uint8, 1 = hidden, drawn for the width N from (seed, epoch,
+            index).
 
         Raises:
             IndexError: for an index outside [-1, n).
@@ -158,7 +161,9 @@ class RenderedTextSource:
         batch = {
             "pixels": pixels,
             "num_patches": num_patches,
-            "label": np.where(real, self.labels[indices], 0).astype(np.int32),
+            "label": np.where(real, self.labels[indices], 0).astype(
+                self.labels.dtype
+            ),
             "weight": real.astype(np.float32),
             "example_id": indices.astype(np.int32),
         }

@@ -93,6 +93,13 @@ class TextClassifier(PooledTextTask):
     def sums(self, outputs, batch):
         return _classification.cross_entropy_sums(outputs, batch)
 
+    def serve(self, inputs):
+        return _classification.with_probabilities(self(inputs, training=False))
+
+    def serve_shapes(self):
+        shape = (None, self.num_classes)
+        return {"logits": shape, "probabilities": shape}
+
     def classify(self, texts, renderer, *, batch_size=64, **options):
         """Draws texts and names their likeliest labels.
 

@@ -72,6 +72,9 @@ class TextRegressor(PooledTextTask):
         error = ops.square(outputs[:, 0] - label)
         return {"loss": ops.sum(error * weight)}, {"loss": ops.sum(weight)}
 
+    def serve_shapes(self):
+        return {"logits": (None, 1)}
+
     def score(self, texts, labels, renderer, **options):
         """How well predictions follow the labels of texts.
 

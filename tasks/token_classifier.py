@@ -7,8 +7,8 @@ from pixmodels.layers import Dropout
 from pixmodels.tasks import _classification
 from pixmodels.tasks import _reading
 from pixmodels.tasks import _words
-from pixmodels.tasks._task import prefix_of
-from pixmodels.tasks._text_task import TextTask
+from pixmodels.tasks.task import prefix_of
+from pixmodels.tasks.text_task import TextTask
 
 IGNORED = -100
 
@@ -115,6 +115,13 @@ class TokenClassifier(TextTask):
         return _classification.cross_entropy_sums(
             outputs, {"label": label, "weight": weight}
         )
+
+    def serve(self, inputs):
+        return _classification.with_probabilities(self(inputs, training=False))
+
+    def serve_shapes(self):
+        shape = (None, None, self.num_classes)
+        return {"logits": shape, "probabilities": shape}
 
     def tag(
         self,

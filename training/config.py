@@ -128,7 +128,8 @@ class TrainConfig(Settings):
     """The step loop and the optimizer (AdamW).
 
     `batch_size` counts examples over all replicas. `eval_every=0` evaluates
-    at the end only. `global_clipnorm=None` does not clip. `strategy`:
+    at the end only. `global_clipnorm=None` does not clip. `layer_decay`: see
+    `pixmodels.tasks.layer_lr_multipliers`; None: one rate. `strategy`:
     `one_device` (alias `none`), `mirrored` (all GPUs), or `mirrored:K`
     (K logical CPU devices, for tests).
     """
@@ -145,6 +146,7 @@ class TrainConfig(Settings):
     beta_2: float = setting(0.999, at_least=0.0, below=1.0)
     epsilon: float = setting(1e-8, above=0.0)
     global_clipnorm: float | None = setting(None, above=0.0)
+    layer_decay: float | None = setting(None, above=0.0, at_most=1.0)
     checkpoint_every: int = setting(500, at_least=1)
     keep_last: int = setting(3, at_least=1)
     log_every: int = setting(50, at_least=1)

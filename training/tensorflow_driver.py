@@ -80,6 +80,7 @@ class TensorFlowDriver:
         self._decays = [
             config.weight_decay > 0 and takes_decay(v) for v in self._trainable
         ]
+        self._multipliers = self._layer_multipliers()
         self._train_function = self._make_train_function()
         self._eval_function = self._make_eval_function()
 
@@ -178,6 +179,15 @@ class TensorFlowDriver:
                 f"function that makes it. Received: model={model!r}"
             )
         return model
+
+    def _layer_multipliers(self):
+        """One factor of the learning rate for each trainable variable."""
+        if self.config.layer_decay is None:
+            return [1.0] * len(self._trainable)
+        from pixmodels.tasks import layer_lr_multipliers
+
+        found = layer_lr_multipliers(self.model, self.config.layer_decay)
+        return [found[v.path] for v in self._trainable]
 
     def _make_train_function(self):
         compile_ = functools.partial(
@@ -308,6 +318,8 @@ class TensorFlowDriver:
 
     def _move(self, variable, gradient, rate, place):
         """Decoupled weight decay, then the optimizer's own update."""
+        if self._multipliers[place] != 1.0:
+            rate = rate * self._multipliers[place]
         if self._decays[place]:
             decay = tf.cast(rate, variable.dtype) * self.config.weight_decay
             variable.assign_sub(variable * decay)

@@ -7,12 +7,22 @@ from keras import ops
 
 from pixmodels import attention
 from pixmodels import patches
-from pixmodels.tasks._task import Task
-from pixmodels.tasks._task import example_specs
+from pixmodels.tasks.task import Task
+from pixmodels.tasks.task import example_specs
 
 
 class TextTask(Task):
-    """What tasks on drawn text share."""
+    """What tasks on drawn text share.
+
+    Args:
+        backbone: a `PIXELBackbone`, or any encoder that takes `mask`.
+
+    Raises:
+        TypeError: for a backbone that is none.
+    """
+
+    # Further inputs of the call, name -> (shape, dtype), for export.
+    word_inputs = {}
 
     def __call__(self, inputs, *args, **kwargs):
         # Keras makes tensors of arrays before `call`: only here are their

@@ -10,10 +10,16 @@ from pixmodels.tasks import _classification
 
 
 class Task(keras.Model):
-    """What all tasks share; a subclass adds layers, `call` and `sums`.
+    """What all tasks share: a backbone, and what is done with a head on it.
+
+    A subclass adds layers, `call`, `sums`, `batch_spec` and `serve_shapes`,
+    and names its constructor arguments in `config_names`.
 
     Args:
         backbone: an encoder of patches.
+
+    Raises:
+        TypeError: for a backbone that is none.
     """
 
     # Names of the constructor arguments besides the backbone.
@@ -68,6 +74,22 @@ class Task(keras.Model):
         Returns:
             dict name -> (shape, dtype).
         """
+        raise NotImplementedError
+
+    def serve(self, inputs):
+        """What an exported model answers.
+
+        Args:
+            inputs: as for the call.
+
+        Returns:
+            dict name -> tensor.
+        """
+        outputs = self(inputs, training=False)
+        return outputs if isinstance(outputs, dict) else {"logits": outputs}
+
+    def serve_shapes(self):
+        """Shapes of what `serve` returns: dict name -> tuple, all float32."""
         raise NotImplementedError
 
     def get_config(self):
