@@ -48,9 +48,11 @@ class PooledTextTask(TextTask):
         self.pooling_heads = pooling_heads
         self.leaky = leaky
         # === Layers ===
-        self.head_dense = _classification.dense(
-            backbone.hidden_dim, "head_dense", self.dtype_policy
-        )
+        self.head_dense = None
+        if pooling != "attention":
+            self.head_dense = _classification.dense(
+                backbone.hidden_dim, "head_dense", self.dtype_policy
+            )
         self.head_norm = None
         if pooling != "cls":
             self.head_norm = keras.layers.LayerNormalization(
@@ -81,8 +83,7 @@ class PooledTextTask(TextTask):
         if self.built:
             return
         width = self.backbone.hidden_dim
-        self.head_dense.build((None, None, width))
-        for layer in (self.head_norm, self.head_pooling):
+        for layer in (self.head_dense, self.head_norm, self.head_pooling):
             if layer is not None:
                 layer.build((None, None, width))
         self.head_logits.build((None, width))
@@ -94,9 +95,10 @@ class PooledTextTask(TextTask):
             pooled = ops.tanh(self.head_dense(sequence[:, 0]))
             pooled = self.head_dropout(pooled, training=training)
         else:
-            x = self.head_dense(sequence[:, prefix_of(self.backbone) :])
-            x = self.head_norm(ops.gelu(x, approximate=False))
-            x = self.head_dropout(x, training=training)
+            x = sequence[:, prefix_of(self.backbone) :]
+            if self.head_dense is not None:
+                x = ops.gelu(self.head_dense(x), approximate=False)
+            x = self.head_dropout(self.head_norm(x), training=training)
             pooled = self._pool(x, mask)
         return ops.cast(self.head_logits(pooled), "float32")
 

@@ -37,7 +37,7 @@ class RenderedWordSource(RenderedTextSource):
         ...     [["cats", "purr"]], pixmodels.renderers.CairoRenderer(),
         ...     tags=[[0, 1]])
         >>> source.get_batch([0], length=7)["label"].tolist()
-        [[0, -100, -100, 1, -100, -100, -100]]
+        [[0, -100, 1, -100, -100, -100, -100]]
     """
 
     def __init__(

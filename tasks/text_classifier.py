@@ -9,12 +9,13 @@ from pixmodels.tasks._pooled_text import PooledTextTask
 class TextClassifier(PooledTextTask):
     """One label for a text drawn as patches: PIXEL's sequence head.
 
-    "mean", "max" and "attention": the class token is dropped; a dense layer of
-    the backbone's width, exact GELU, LayerNorm and dropout stand before the
-    mean, the maximum or `pixmodels.layers.AttentionPooling` over attended
-    patches (text, separators, end patch); a dense layer gives the logits.
-    "cls": a dense layer with tanh on the class token, dropout, a dense layer.
-    Pixels right of the end patch change no logit.
+    "mean" and "max": the class token is dropped; a dense layer of the
+    backbone's width, exact GELU, LayerNorm and dropout stand before the mean
+    or maximum over attended patches (text, separators, end patch); a dense
+    layer gives the logits. "attention": the same with LayerNorm, dropout and
+    `pixmodels.layers.AttentionPooling`. "cls": a dense layer with tanh on the
+    class token, dropout, a dense layer. Pixels right of the end patch change
+    no logit.
 
     Source: xplip/pixel `modeling_pixel.py`
     (PIXELForSequenceClassification), `pooling.py`. Differences: PIXEL has no
