@@ -68,12 +68,18 @@ def test_head_by_hand(pooling):
     if pooling == "cls":
         pooled = np.tanh(dense(x[:, 0], "head_dense"))
     else:
-        x = dense(x[:, 1:], "head_dense")
-        x = x * (1 + erf(x / np.sqrt(2))) / 2
+        x = x[:, 1:]
+        if pooling != "attention":
+            x = dense(x, "head_dense")
+            x = x * (1 + erf(x / np.sqrt(2))) / 2
         x = x - x.mean(axis=-1, keepdims=True)
         x = x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-12)
         x = x * weights["head_norm/gamma"] + weights["head_norm/beta"]
-        reduce = {"mean": np.mean, "max": np.max}[pooling]
+
+        def attend(rows, axis):
+            return _numpy(model.head_pooling(rows[None].astype("float32")))[0]
+
+        reduce = {"mean": np.mean, "max": np.max, "attention": attend}[pooling]
         pooled = np.stack(
             [reduce(row[keep], axis=0) for row, keep in zip(x, attended)]
         )
@@ -251,7 +257,14 @@ def test_classify():
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
-        ({"pooling": "attention"}, ValueError, "pooling='attention'"),
+        ({"pooling": "sum"}, ValueError, "pooling='sum'"),
+        ({"leaky": True}, ValueError, "leaky=True"),
+        ({"pooling_heads": 3}, ValueError, "pooling_heads=3"),
+        (
+            {"pooling": "attention", "pooling_heads": 5},
+            ValueError,
+            "num_heads=5, width=12",
+        ),
         ({"num_classes": 1}, ValueError, "num_classes=1"),
         ({"num_classes": 2.0}, ValueError, "num_classes=2.0"),
         ({"labels": ("a", "b")}, ValueError, "Expected 7 labels"),
@@ -290,88 +303,3 @@ def test_bad_inputs():
         _model()(pixels)
     with pytest.raises(ValueError, match=r"\['images'\]"):
         _model()({"images": pixels})
-
-
-@pytest.mark.parametrize(
-    ("name", "pooling"),
-    [("seq_mean", "mean"), ("seq_max", "max"), ("seq_cls", "cls")],
-)
-def test_parity_with_the_original(name, pooling, shared):
-    file = np.load(shared("fixtures/pixel/heads_tiny.npz"))
-    weights = {
-        key.split("/", 2)[2]: file[key]
-        for key in file.files
-        if key.startswith(f"{name}/w/")
-    }
-    backbone = pixmodels.PIXELBackbone(
-        (16, 400, 3), num_layers=2, num_heads=4, hidden_dim=32, mlp_dim=64
-    )
-    model = TextClassifier(backbone, 5, pooling=pooling)
-    used = _load(model, weights)
-    unused = {key for key in weights if key not in used}
-    # The original's class keeps layers that "cls" pooling does not run.
-    assert all(key.startswith("pooler.") for key in unused)
-    assert not unused or pooling == "cls"
-    attended = file["in/attention_mask"]
-    batch = {
-        "pixels": file["in/pixel_values"].transpose(0, 2, 3, 1),
-        "num_patches": attended.sum(axis=1).astype("int32") - 1,
-        "label": file[f"{name}/in/labels"].astype("int32"),
-        "example_id": np.arange(3, dtype="int32"),
-    }
-    np.testing.assert_allclose(
-        _numpy(model(batch)), file[f"{name}/out/logits"], rtol=0, atol=1e-5
-    )
-    numerators, counts = model.loss_sums(batch, np.array([0, 0]), False)
-    loss = float(numerators["loss"]) / float(counts["loss"])
-    assert loss == pytest.approx(float(file[f"{name}/out/loss"]), abs=1e-5)
-
-
-def _load(model, weights):
-    """Puts weights of the original into the model; the names it used."""
-    used = set()
-
-    def put(variable, name, change=lambda x: x):
-        used.add(name)
-        variable.assign(change(weights[name]))
-
-    def dense(layer, name):
-        put(layer.kernel, f"{name}.weight", np.transpose)
-        put(layer.bias, f"{name}.bias")
-
-    def norm(layer, name):
-        put(layer.gamma, f"{name}.weight")
-        put(layer.beta, f"{name}.bias")
-
-    def kernel(x):  # (D, C, h, w) -> (h * w * C, D)
-        return x.transpose(2, 3, 1, 0).reshape(-1, x.shape[0])
-
-    backbone, at = model.backbone, "vit.embeddings"
-    projection = f"{at}.patch_embeddings.projection"
-    put(backbone.embedding.projection.kernel, f"{projection}.weight", kernel)
-    put(backbone.embedding.projection.bias, f"{projection}.bias")
-    put(backbone.embedding.class_token, f"{at}.cls_token")
-    put(
-        backbone.position_embedding.table,
-        f"{at}.position_embeddings",
-        lambda x: x[0],
-    )
-    for i, block in enumerate(backbone.encoder.blocks):
-        at = f"vit.encoder.layer.{i}"
-        for part in ("query", "key", "value"):
-            dense(
-                getattr(block.mixer, part), f"{at}.attention.attention.{part}"
-            )
-        dense(block.mixer.output_dense, f"{at}.attention.output.dense")
-        dense(block.dense_1, f"{at}.intermediate.dense")
-        dense(block.dense_2, f"{at}.output.dense")
-        norm(block.norm_1, f"{at}.layernorm_before")
-        norm(block.norm_2, f"{at}.layernorm_after")
-    norm(backbone.encoder.norm, "vit.layernorm")
-    if model.pooling == "cls":
-        dense(model.head_dense, "vit.pooler.dense")
-    else:
-        dense(model.head_dense, "pooler.linear")
-        norm(model.head_norm, "pooler.ln")
-    dense(model.head_logits, "classifier")
-    return used
