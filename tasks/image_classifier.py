@@ -94,6 +94,9 @@ class ImageClassifier(Task):
         self.linear_probe = linear_probe
         self.probe_norm = probe_norm
         if linear_probe:
+            # Twice: a backbone made from its config has the value already,
+            # its layers do not, and keras 3.15 then passes nothing on.
+            backbone.trainable = True
             backbone.trainable = False
         # === Layers ===
         self.head_dropout = Dropout(

@@ -7,6 +7,7 @@ from keras import ops
 
 import pixmodels
 from pixmodels import saved_models
+from pixmodels import tasks
 from pixmodels.tasks import ImageClassifier
 from pixmodels.tasks import TextClassifier
 
@@ -101,6 +102,7 @@ def test_image_model_in_a_new_process(tmp_path):
         *((name, "mean") for name in pixmodels.attention.names()),
         ("softmax", "max"),
         ("softmax", "cls"),
+        ("softmax", "attention"),
     ],
 )
 def test_any_width_and_batch(attention, pooling, tmp_path):
@@ -114,6 +116,43 @@ def test_any_width_and_batch(attention, pooling, tmp_path):
         inputs = _text_inputs(length, n)
         outputs = run(**{k: tf.constant(v) for k, v in inputs.items()})
         for name, value in _expected(model, inputs).items():
+            np.testing.assert_allclose(
+                outputs[name].numpy(), value, rtol=0, atol=1e-6
+            )
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments"),
+    [
+        (tasks.TextRegressor, ()),
+        (tasks.TokenClassifier, (3,)),
+        (tasks.DependencyParser, (3,)),
+        (tasks.QuestionAnswerer, ()),
+    ],
+)
+def test_every_task_on_text(cls, arguments, tmp_path):
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(3)
+    model = cls(_backbone(), *arguments)
+    path = saved_models.export(model, tmp_path / "m")
+    run = tf.saved_model.load(path).signatures["serving_default"]
+    shapes = model.serve_shapes()
+    metadata = saved_models.read_metadata(path)
+    assert metadata["outputs"] == {
+        name: [list(shape), "float32"] for name, shape in shapes.items()
+    }
+    for length, n, words in ((2, 1, 1), (LENGTH, 3, 4)):
+        inputs = _text_inputs(length, n)
+        if cls is tasks.DependencyParser:
+            starts = np.arange(words + 1, dtype="int32")[None]
+            inputs["word_starts"] = starts.repeat(n, axis=0)
+        outputs = run(**{k: tf.constant(v) for k, v in inputs.items()})
+        expected = model.serve(inputs)
+        assert set(outputs) == set(expected) == set(shapes)
+        for name, value in expected.items():
+            value = ops.convert_to_numpy(value)
+            assert len(shapes[name]) == value.ndim
             np.testing.assert_allclose(
                 outputs[name].numpy(), value, rtol=0, atol=1e-6
             )

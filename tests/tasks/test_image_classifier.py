@@ -20,6 +20,7 @@ def _model(pooling="cls", seed=3, channels=3, **options):
         mlp_dim=13,
     )
     model = ImageClassifier(backbone, CLASSES, pooling=pooling, **options)
+    assert backbone.trainable != options.get("linear_probe", False)
     rng = np.random.default_rng(seed)
     for weight in model.trainable_weights:
         value = ops.convert_to_numpy(weight)
@@ -88,7 +89,97 @@ def test_loss_sums_by_hand():
     assert loss(key) == loss(key) != loss(np.array([3, 6], "int32"))
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_map_pooling():
+    """The closed form of the layer is in test_head_layers."""
+    model, images = _model("map"), _images()
+    scaled = np.repeat(images[..., None] / np.float32(255), 3, axis=-1)
+    patches = model.backbone(scaled)[:, 1:]
+    expected = model.head_logits(model.head_pooling(patches))
+    np.testing.assert_array_equal(_numpy(model(images)), _numpy(expected))
+    assert model.head_pooling.num_heads == 5
+    assert model.head_pooling.mlp_dim == 13
+
+
+def test_linear_probe_by_hand():
+    model = _model("mean", linear_probe=True)
+    names = [v.path.split("/", 1)[1] for v in model.trainable_variables]
+    assert names == ["head_logits/kernel", "head_logits/bias"]
+    images = _images(5)
+    scaled = np.repeat(images[..., None] / np.float32(255), 3, axis=-1)
+    features = _numpy(model.backbone(scaled)).astype("float64")
+    features = features[:, 1:].mean(axis=1)
+    real = np.array([1, 1, 0, 1, 0], "float32")
+    batch = {"pixels": images, "weight": real}
+    # In training: this batch's own statistics, fillers left out.
+    mean, var = features[real > 0].mean(axis=0), features[real > 0].var(axis=0)
+    normal = (features - mean) / np.sqrt(var + 1e-6)
+    kernel, bias = (_numpy(w) for w in model.head_logits.weights)
+    logits = _numpy(model(batch, training=True))
+    np.testing.assert_allclose(
+        logits[real > 0],
+        (normal @ kernel + bias)[real > 0],
+        rtol=0,
+        atol=2e-3,
+    )
+    # Later: the running ones, a tenth of the way from 0 and 1.
+    normal = features - 0.1 * mean
+    normal = normal / np.sqrt(0.9 + 0.1 * var + 1e-6)
+    np.testing.assert_allclose(
+        _numpy(model(images)), normal @ kernel + bias, rtol=0, atol=1e-5
+    )
+
+
+def test_linear_probe_without_norm():
+    probe = _model("cls", linear_probe=True, probe_norm=False)
+    plain = _model("cls")
+    plain.set_weights(probe.get_weights())
+    np.testing.assert_array_equal(
+        _numpy(probe(_images())), _numpy(plain(_images()))
+    )
+    config = probe.get_config()
+    again = ImageClassifier.from_config(config)
+    assert again.get_config() == config
+    assert len(again.trainable_variables) == 2
+
+
+def test_linear_probe_leaves_the_backbone_as_it_is():
+    model = _model("mean", linear_probe=True)
+    images, labels = _images(5), np.array([2, 3, 5, 1, 0])
+    before = model.backbone.get_weights()
+    head = _numpy(model.head_logits.kernel)
+    model.compile(
+        optimizer=keras.optimizers.Adam(0.01),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    model.fit(images, labels, epochs=3, verbose=0)
+    for a, b in zip(before, model.backbone.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (head != _numpy(model.head_logits.kernel)).any()
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the driver is TensorFlow"
+)
+def test_linear_probe_in_the_trainer(tmp_path):
+    """The running statistics move inside a compiled step."""
+    from pixmodels.tasks import ImageSource
+    from pixmodels.training import TrainConfig
+    from pixmodels.training import Trainer
+
+    def make():
+        return _model("mean", linear_probe=True)
+
+    config = TrainConfig(steps=3, batch_size=2, deterministic=False)
+    source = ImageSource(_images(5), np.array([2, 3, 5, 1, 0]))
+    trainer = Trainer(make, source, config, tmp_path / "run")
+    trainer.train()
+    norm = trainer.model.head_norm
+    assert np.abs(_numpy(norm.moving_mean)).max() > 0
+    assert np.abs(_numpy(norm.moving_variance) - 1).max() > 0
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "map"])
 def test_config_save_and_load(pooling, tmp_path):
     labels = tuple("gfedcba")
     model = _model(pooling, dropout_rate=0.3, labels=labels)
