@@ -119,11 +119,7 @@ def example_specs(batch_size):
 
 def prefix_of(backbone):
     """Tokens in front of the patches in a backbone's output."""
-    prefix = getattr(backbone, "prefix", None)
-    if prefix is None:
-        embedding = getattr(backbone, "embedding", None)
-        prefix = getattr(embedding, "prefix", 1)
-    return prefix
+    return getattr(backbone, "prefix", 1)
 
 
 def check_class_token(backbone, what):
@@ -133,8 +129,7 @@ def check_class_token(backbone, what):
         backbone: an encoder of patches.
         what: str, the part of a task that needs one.
     """
-    embedding = getattr(backbone, "embedding", None)
-    if not getattr(embedding, "has_class_token", True):
+    if not getattr(backbone, "class_token", True):
         raise ValueError(
             f"Expected a backbone with a class token for {what}. Received: "
             f"backbone={backbone.name!r} with class_token=False."
