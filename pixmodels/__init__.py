@@ -15,9 +15,10 @@ __version__ = "0.1.0"
 # Loaded when first used, so that processes which only draw text import neither
 # keras nor its backend.
 _MODELS = ("MaskedAutoencoder", "PIXELBackbone", "ViTBackbone")
-_MODULES = ("attention", "layers", "models", "patches", "random")
+_MODULES = ("attention", "layers", "models", "patches", "presets", "random")
+_FUNCTIONS = {"from_preset": "presets"}
 _NUMPY_MODULES = ("masking", "positions")
-__all__ = sorted([*_MODELS, *_MODULES, *_NUMPY_MODULES])
+__all__ = sorted([*_MODELS, *_MODULES, *_FUNCTIONS, *_NUMPY_MODULES])
 
 
 def _register():
@@ -36,8 +37,9 @@ def __getattr__(name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name not in _NUMPY_MODULES:
         _register()
-    if name in _MODELS:
-        return getattr(importlib.import_module(f"{__name__}.models"), name)
+    home = _FUNCTIONS.get(name, "models" if name in _MODELS else None)
+    if home:
+        return getattr(importlib.import_module(f"{__name__}.{home}"), name)
     return importlib.import_module(f"{__name__}.{name}")
 
 

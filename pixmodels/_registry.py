@@ -9,16 +9,25 @@ import difflib
 
 import keras
 
+from pixmodels._preset import Preset
+
 
 class Registry:
     """A table of named classes.
 
     Args:
         kind: what an entry is, used in error messages ("mixer").
+        methods: a class whose public methods every entry gets, or None.
     """
 
-    def __init__(self, kind):
+    def __init__(self, kind, methods=None):
         self.kind = kind
+        public = {} if methods is None else vars(methods)
+        self._methods = {
+            name: method
+            for name, method in public.items()
+            if not name.startswith("_")
+        }
         self._classes = {}
 
     def register(self, name):
@@ -33,6 +42,8 @@ class Registry:
             cls = keras.saving.register_keras_serializable(package="pixmodels")(
                 cls
             )
+            for method, value in self._methods.items():
+                setattr(cls, method, value)
             self._classes[name] = cls
             return cls
 
@@ -59,5 +70,5 @@ class Registry:
 
 
 MIXERS = Registry("mixer")
-BACKBONES = Registry("backbone")
-TASKS = Registry("task")
+BACKBONES = Registry("backbone", Preset)
+TASKS = Registry("task", Preset)

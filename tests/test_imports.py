@@ -38,6 +38,8 @@ NEVER = {
 }
 # The in-graph renderer, which is loaded when first asked for, is TensorFlow.
 GRAPH = re.compile(r"pixmodels\.renderers\._?graph_\w+")
+# Files that torch.save wrote can be read by torch only.
+TORCH_FILES = "pixmodels.presets._torch_file"
 # What may load when a room is imported; all else waits for its first use.
 LIGHT = {"keras", "numpy", "wrapt"}
 # Import name -> name on the package index, where the two differ.
@@ -57,7 +59,7 @@ CARRIED = {"h5py": "keras", "protobuf": "tensorflow", "scipy": "scikit-learn"}
 HEAVY = [
     *["PIL", "array_record", "babel", "cairo", "fontTools"],
     *["grain", "grpc", "jax", "matplotlib", "pandas", "regex", "rich"],
-    *["safetensors", "scipy", "sklearn", "tensorboard"],
+    *["huggingface_hub", "safetensors", "scipy", "sklearn", "tensorboard"],
     *["tensorflow_datasets", "tensorflow_text", "torch", "transformers"],
     *["uharfbuzz"],
 ]
@@ -151,6 +153,8 @@ def test_directions(name):
             never = NEVER.get(room, set())
             if GRAPH.fullmatch(name):
                 never = never - {"tensorflow"}
+            if name == TORCH_FILES:
+                never = never - {"torch"}
             assert top(target) not in never, f"{name}: {target}"
 
 
