@@ -53,20 +53,24 @@ def fetch(address):
 
 
 def _fetch(address, place, file):
-    hub = load("huggingface_hub")
-    errors = hub.errors
-    wanted = [file] if file else None
+    hub, errors = load("huggingface_hub"), load("huggingface_hub.errors")
+    if _offline():
+        return _cached(hub, address, place, file, "HF_HUB_OFFLINE is set")
     try:
-        if not _offline():
-            wanted = wanted or _wanted(hub, address, place)
-        folder = _snapshot(hub, place, wanted, _offline())
+        wanted = [file] if file else _wanted(hub, address, place)
+        folder = hub.snapshot_download(
+            **place,
+            allow_patterns=wanted,
+            cache_dir=_cache(),
+            endpoint=_endpoint(),
+        )
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as e:
         raise ValueError(
             "Expected a repository that exists and that you may read (set "
             f"HF_TOKEN). Received: path={address!r} ({_first_line(e)})"
         ) from e
     except (OSError, errors.HTTPError) as error:
-        folder = _cached(hub, address, place, wanted, error)
+        return _cached(hub, address, place, file, _first_line(error))
     found = Path(folder) / file if file else Path(folder)
     if not found.exists():
         raise ValueError(
@@ -92,7 +96,8 @@ def _cache():
 
 def _wanted(hub, address, place):
     """Names of the files to fetch."""
-    names = hub.HfApi(endpoint=_endpoint()).list_repo_files(**place)
+    found = hub.HfApi(endpoint=_endpoint()).repo_info(**place)
+    names = [sibling.rfilename for sibling in found.siblings]
     top = [name for name in names if "/" not in name]
     for patterns in WEIGHTS:
         weights = [n for n in top if _matches(n, patterns)]
@@ -112,25 +117,20 @@ def _matches(name, patterns):
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
-def _snapshot(hub, place, wanted, local):
-    return hub.snapshot_download(
-        **place,
-        allow_patterns=wanted,
+def _cached(hub, address, place, file, reason):
+    """What the cache holds of a repository."""
+    found = hub.try_to_load_from_cache(
+        place["repo_id"],
+        file or "config.json",
         cache_dir=_cache(),
-        endpoint=_endpoint(),
-        local_files_only=local,
+        revision=place["revision"],
     )
-
-
-def _cached(hub, address, place, wanted, error):
-    try:
-        return _snapshot(hub, place, wanted, True)
-    except (OSError, ValueError, hub.errors.HTTPError):
+    if not isinstance(found, str):
         raise ValueError(
             "Expected a repository on the hub or in the cache, a connection, "
-            "or another HF_ENDPOINT. Received: "
-            f"path={address!r} ({_first_line(error)})"
-        ) from error
+            f"or another HF_ENDPOINT. Received: path={address!r} ({reason})"
+        )
+    return Path(found) if file else Path(found).parent
 
 
 def _first_line(error):

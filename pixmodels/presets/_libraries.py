@@ -8,6 +8,10 @@ import importlib
 _INSTALL = {
     "h5py": ("h5py", "pip install h5py"),
     "huggingface_hub": ("huggingface_hub", "pip install pixmodels[hub]"),
+    "huggingface_hub.errors": (
+        "huggingface_hub",
+        "pip install pixmodels[hub]",
+    ),
     "safetensors": ("safetensors", "pip install pixmodels[hub]"),
     "safetensors.numpy": ("safetensors", "pip install pixmodels[hub]"),
 }

@@ -134,7 +134,7 @@ def variable_at(model, path):
     found = model
     for part in path.split("."):
         if part.isdigit():
-            found = found[int(part)]
+            found = found[int(part)] if int(part) < len(found) else None
         else:
             found = getattr(found, part, None)
         if found is None:

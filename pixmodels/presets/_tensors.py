@@ -140,7 +140,8 @@ def _bfloat16(raw):
 
 def _npz(path):
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # numpy leaves a file that it opened and cannot read open.
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             shapes = {name: file[name].shape for name in file.files}
     except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
         raise _broken(path, error) from error
