@@ -7,6 +7,8 @@ import json
 
 import numpy as np
 
+TINY = {"num_layers": 2, "num_heads": 3, "hidden_dim": 12, "mlp_dim": 13}
+
 
 def hf_folder(folder, config, arrays):
     """Writes config.json and model.safetensors; returns the folder."""
@@ -50,7 +52,7 @@ def pixel_config(**options):
 WIDTH, HEADS, MLP, LAYERS, PATCH, CLASSES = 10, 2, 13, 2, (3, 5), 7
 
 
-def google_arrays(rows, token=True, hidden=None, seed=3):
+def google_arrays(rows, token=True, hidden=None, pooled=False, seed=3):
     """Random weights under today's Flax names."""
     rng = np.random.default_rng(seed)
 
@@ -73,6 +75,18 @@ def google_arrays(rows, token=True, hidden=None, seed=3):
     if hidden:
         found["pre_logits/kernel"] = normal(WIDTH, hidden)
         found["pre_logits/bias"] = normal(hidden)
+    for i in range(LAYERS):
+        for name, shape in _block_shapes().items():
+            found[f"Transformer/encoderblock_{i}/{name}"] = normal(*shape)
+    if pooled:
+        found["MAPHead_0/probe"] = normal(1, 1, WIDTH)
+        for name, shape in _block_shapes().items():
+            if "LayerNorm_1" not in name:
+                found[f"MAPHead_0/{name}"] = normal(*shape)
+    return found
+
+
+def _block_shapes():
     size = WIDTH // HEADS
     shapes = {
         "LayerNorm_0/scale": (WIDTH,),
@@ -90,10 +104,7 @@ def google_arrays(rows, token=True, hidden=None, seed=3):
         at = f"MultiHeadDotProductAttention_0/{part}"
         shapes[f"{at}/kernel"] = (WIDTH, HEADS, size)
         shapes[f"{at}/bias"] = (HEADS, size)
-    for i in range(LAYERS):
-        for name, shape in shapes.items():
-            found[f"Transformer/encoderblock_{i}/{name}"] = normal(*shape)
-    return found
+    return shapes
 
 
 def old_spelling(arrays):
@@ -154,10 +165,19 @@ def numpy_vit(arrays, images):
         x = _numpy_block({k.removeprefix(block): v for k, v in w.items()}, x)
     x = _norm(x, w, "Transformer/encoder_norm")
     pooled = x[:, 0] if "cls" in w else x.mean(1)
+    if "MAPHead_0/probe" in w:
+        pooled = _numpy_map(w, x[:, "cls" in w :])
     if "pre_logits/kernel" in w:
         pooled = pooled @ w["pre_logits/kernel"] + w["pre_logits/bias"]
         pooled = np.tanh(pooled)
     return x, pooled @ w["head/kernel"] + w["head/bias"]
+
+
+def _numpy_map(w, x):
+    w = {k.removeprefix("MAPHead_0/"): v for k, v in w.items()}
+    probe = np.repeat(w["probe"], len(x), 0)
+    x = _attention(w, probe, x)
+    return (x + _mlp(w, _norm(x, w, "LayerNorm_0")))[:, 0]
 
 
 def _norm(x, w, name):
@@ -167,21 +187,28 @@ def _norm(x, w, name):
 
 
 def _numpy_block(w, x):
-    at = "MultiHeadDotProductAttention_0"
     y = _norm(x, w, "LayerNorm_0")
+    x = x + _attention(w, y, y)
+    return x + _mlp(w, _norm(x, w, "LayerNorm_1"))
+
+
+def _attention(w, queries, x):
+    at = "MultiHeadDotProductAttention_0"
     query, key, value = (
         np.einsum("bnd,dhe->bhne", y, w[f"{at}/{part}/kernel"])
         + w[f"{at}/{part}/bias"][:, None]
-        for part in ("query", "key", "value")
+        for part, y in (("query", queries), ("key", x), ("value", x))
     )
     logits = np.einsum("bhne,bhme->bhnm", query, key)
     weights = np.exp(logits / np.sqrt(query.shape[-1]))
     weights /= weights.sum(-1, keepdims=True)
     mixed = np.einsum("bhnm,bhme->bnhe", weights, value)
-    x = x + np.einsum("bnhe,hed->bnd", mixed, w[f"{at}/out/kernel"])
-    x = x + w[f"{at}/out/bias"]
-    y = _norm(x, w, "LayerNorm_1")
+    mixed = np.einsum("bnhe,hed->bnd", mixed, w[f"{at}/out/kernel"])
+    return mixed + w[f"{at}/out/bias"]
+
+
+def _mlp(w, y):
     y = y @ w["MlpBlock_0/Dense_0/kernel"] + w["MlpBlock_0/Dense_0/bias"]
     cubic = np.sqrt(2 / np.pi) * (y + 0.044715 * y**3)
     y = y * 0.5 * (1 + np.tanh(cubic))
-    return x + y @ w["MlpBlock_0/Dense_1/kernel"] + w["MlpBlock_0/Dense_1/bias"]
+    return y @ w["MlpBlock_0/Dense_1/kernel"] + w["MlpBlock_0/Dense_1/bias"]

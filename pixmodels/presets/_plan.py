@@ -19,6 +19,8 @@ class Outer:
         options: the other constructor arguments.
         entries: weights that are not the backbone's.
         ignored: regular expressions of names without a place.
+        unknown: option -> what it is, for those that no file says and that
+            the caller must.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Outer:
     options: dict
     entries: list[Entry]
     ignored: tuple[str, ...] = ()
+    unknown: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

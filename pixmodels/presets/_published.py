@@ -60,6 +60,13 @@ class Published:
     def whole(self, backbone_options, options, load_weights, strict, fold):
         """The model around the backbone."""
         outer = self.plan.outer
+        for name, what in outer.unknown.items():
+            if name not in options:
+                raise ValueError(
+                    f"Expected {name}, {what}: the file does not say it. "
+                    f"Received: {sorted(options)} for "
+                    f"{self.plan.tensors.source}."
+                )
         backbone = self.backbone(backbone_options, False, strict, fold)
         options = {**outer.options, **options}
         made = self.outer_class(backbone, **options)

@@ -43,7 +43,7 @@ EMBEDDING = (
 ATTENTION = "MultiHeadDotProductAttention_0"
 DENSE = (("MlpBlock_0/Dense_0", "dense_1"), ("MlpBlock_0/Dense_1", "dense_2"))
 NORMS = (("LayerNorm_0/", "norm_1"), ("LayerNorm_1/", "norm_2"))
-IGNORED = (r"(pre_logits|head)/(kernel|bias)",)
+MAP = "MAPHead_0"
 
 
 def canonical(name):
@@ -89,6 +89,16 @@ def block_entries(count):
         for i in range(count)
         for entry in block
     ]
+
+
+def map_entries():
+    """Entries of big_vision's attention pooling."""
+    entries = [Entry(f"{MAP}/probe", "head_pooling.probe", SAME)]
+    entries += attention_entries(f"{MAP}/{ATTENTION}", "head_pooling")
+    entries += norm(f"{MAP}/LayerNorm_0/", "head_pooling.norm", "scale")
+    for there, here in DENSE:
+        entries += dense(f"{MAP}/{there}", f"head_pooling.{here}")
+    return entries
 
 
 def unscanned(tensors):
@@ -213,7 +223,6 @@ def plan(config, tensors):
         entries,
         tensors,
         outer=outer,
-        ignored=IGNORED,
         normalization=NORMALIZATION,
     )
 
@@ -224,6 +233,9 @@ def _classifier(tensors, token):
         "pooling": "cls" if token else "mean",
     }
     entries = dense("head", "head_logits")
+    if f"{MAP}/probe" in tensors:
+        options["pooling"] = "map"
+        entries += map_entries()
     if "pre_logits/kernel" in tensors:
         width = tensors.shape("pre_logits/kernel")[1]
         options["representation_dim"] = width

@@ -212,4 +212,8 @@ def _pixel_head(model, config):
     if getattr(model, "labels", None):
         _labels(config, model)
     _named(config, architecture, pixel)
-    return entries(model)
+    return [
+        # The pooler of the class token is the encoder's.
+        e.placed(_ENCODER) if e.theirs.startswith("pooler.dense") else e
+        for e in entries(model)
+    ]
