@@ -75,6 +75,8 @@ class Published:
             entries = [e.placed(ours=at) for e in self.plan.entries]
             entries += outer.entries
             self._fill(made, at, entries, outer.ignored, strict, fold)
+            if fold and self.plan.normalization and hasattr(made, "prediction"):
+                fold_prediction(made, *self.plan.normalization)
         return made
 
     def _fill(self, model, at, entries, ignored, strict, fold):
@@ -106,16 +108,49 @@ def fold_normalization(backbone, mean, deviation):
         backbone: `PatchBackbone`; its patch projection is changed.
         mean, deviation: a float, or one for each channel.
     """
-    channels = backbone.image_shape[-1]
-    height, width = backbone.patch_size
-    mean, deviation = (
-        np.tile(np.broadcast_to(np.float64(x), (channels,)), height * width)
-        for x in (mean, deviation)
-    )  # (P,)
+    mean, deviation = _per_value(backbone, mean, deviation)
     projection = backbone.embedding.projection
     kernel, bias = (np.float64(w) for w in projection.get_weights())
     kernel = kernel / deviation[:, None]
     projection.set_weights([kernel, bias - mean @ kernel])
+
+
+def fold_prediction(model, mean, deviation):
+    """Lets a masked autoencoder predict pixels in [0, 1].
+
+    Args:
+        model: `MaskedAutoencoder` that predicts `(x - mean) / deviation`; its
+            last layer is changed. Where every patch is normalised for itself
+            (`norm_pix_loss`) and the channels have one mean and deviation,
+            there is nothing to change.
+
+    Raises:
+        ValueError: where patches are normalised over channels of different
+            means or deviations: that is no linear map.
+    """
+    mean, deviation = _per_value(model.encoder, mean, deviation)
+    if model.norm_pix_loss:
+        if np.ptp(mean) or np.ptp(deviation):
+            raise ValueError(
+                "Expected normalization='none', and pixels that the caller "
+                "normalises: with norm_pix_loss, targets made of channels "
+                "with different means or deviations have no form for pixels "
+                "in [0, 1]. Or take the encoder alone, "
+                "ViTBackbone.from_preset. Received: normalization='fold'."
+            )
+        return
+    kernel, bias = (np.float64(w) for w in model.prediction.get_weights())
+    model.prediction.set_weights([kernel * deviation, bias * deviation + mean])
+
+
+def _per_value(backbone, *parts):
+    """Values for channels as values for the P values of a patch."""
+    channels = backbone.image_shape[-1]
+    height, width = backbone.patch_size
+    return [
+        np.tile(np.broadcast_to(np.float64(x), (channels,)), height * width)
+        for x in parts
+    ]
 
 
 def of_file(path, known):
