@@ -118,7 +118,7 @@ def _head(config, tensors):
         return _outer("question_answerer", answer_entries())
     if "classifier.weight" not in tensors:
         return None
-    pooled = ("pooler.dense.weight", "pooler.linear.weight")
+    pooled = ("pooler.dense.weight", "pooler.linear.weight", f"{ATTENTION}.S")
     if not any(name in tensors for name in pooled):
         count = tensors.shape("classifier.weight")[0]
         entries = hf_vit.classifier_entries()

@@ -40,6 +40,21 @@ def _classifier(**options):
     return tasks.TextClassifier(_tiny(), 5, **options)
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """(classifier, the folder it was saved in, not to be touched)."""
+    model = _classifier()
+    folder = tmp_path_factory.mktemp("saved") / "p"
+    model.save_to_preset(folder)
+    return model, folder
+
+
+@pytest.fixture
+def preset(saved, tmp_path):
+    """A copy of that folder."""
+    return shutil.copytree(saved[1], tmp_path / "p")
+
+
 def _equal(a, b):
     assert len(a.weights) == len(b.weights)
     for x, y in zip(a.weights, b.weights, strict=True):
@@ -107,9 +122,8 @@ def test_large_weights_are_cut_into_files(tmp_path):
     "name", ["model.weights.h5", "config.json", "task.json"]
 )
 @pytest.mark.parametrize("damage", ["cut", "altered", "gone"])
-def test_damaged_files_are_refused_by_name(name, damage, tmp_path):
-    _classifier().save_to_preset(tmp_path / "p")
-    path = tmp_path / "p" / name
+def test_damaged_files_are_refused_by_name(name, damage, preset):
+    path = preset / name
     data = bytearray(path.read_bytes())
     if damage == "cut":
         path.write_bytes(data[: len(data) // 2])
@@ -119,19 +133,18 @@ def test_damaged_files_are_refused_by_name(name, damage, tmp_path):
     else:
         path.unlink()
     with pytest.raises(ValueError, match=name.replace(".", r"\.")):
-        pixmodels.from_preset(tmp_path / "p")
+        pixmodels.from_preset(preset)
 
 
-def test_a_preset_without_or_with_newer_metadata_is_refused(tmp_path):
-    _classifier().save_to_preset(tmp_path / "p")
-    path = tmp_path / "p" / "metadata.json"
+def test_a_preset_without_or_with_newer_metadata_is_refused(preset):
+    path = preset / "metadata.json"
     metadata = json.loads(path.read_text())
     path.write_text(json.dumps({**metadata, "format_version": 2}))
     with pytest.raises(ValueError, match="format_version=2"):
-        pixmodels.from_preset(tmp_path / "p")
+        pixmodels.from_preset(preset)
     path.unlink()
     with pytest.raises(ValueError, match="whole preset"):
-        pixmodels.from_preset(tmp_path / "p")
+        pixmodels.from_preset(preset)
 
 
 def test_nan_is_refused_in_both_directions(tmp_path):
@@ -173,14 +186,13 @@ def test_folders_in_the_way(tmp_path):
         presets.save_to_preset(keras.Sequential(), tmp_path / "q")
 
 
-def test_the_class_that_is_asked_for(tmp_path):
-    model = _classifier()
-    model.save_to_preset(tmp_path / "p")
-    backbone = pixmodels.PIXELBackbone.from_preset(tmp_path / "p")
+def test_the_class_that_is_asked_for(saved):
+    model, folder = saved
+    backbone = pixmodels.PIXELBackbone.from_preset(folder)
     _equal(model.backbone, backbone)
-    _equal(model, tasks.TextClassifier.from_preset(tmp_path / "p"))
+    _equal(model, tasks.TextClassifier.from_preset(folder))
     new = pixmodels.MaskedAutoencoder.from_preset(
-        tmp_path / "p",
+        folder,
         decoder_num_layers=1,
         decoder_num_heads=2,
         decoder_hidden_dim=8,
@@ -188,7 +200,7 @@ def test_the_class_that_is_asked_for(tmp_path):
     )
     _equal(model.backbone, new.encoder)
     with pytest.raises(ValueError, match="holds a TextClassifier on a PIXEL"):
-        pixmodels.ViTBackbone.from_preset(tmp_path / "p")
+        pixmodels.ViTBackbone.from_preset(folder)
 
 
 def test_a_head_on_a_pretrained_backbone(tmp_path):
@@ -213,19 +225,17 @@ def test_a_head_on_a_pretrained_backbone(tmp_path):
     _equal(encoder, model.backbone)
 
 
-def test_options_take_the_place_of_the_presets(tmp_path):
-    _classifier().save_to_preset(tmp_path / "p")
+def test_options_take_the_place_of_the_presets(saved):
+    _, folder = saved
     model = pixmodels.from_preset(
-        tmp_path / "p", dropout_rate=0.3, dtype="mixed_bfloat16"
+        folder, dropout_rate=0.3, dtype="mixed_bfloat16"
     )
     assert model.dropout_rate == 0.3
     assert model.dtype_policy.name == "mixed_bfloat16"
     assert model.backbone.dtype_policy.name == "mixed_bfloat16"
     with pytest.raises(ValueError, match="architecture"):
-        pixmodels.from_preset(
-            tmp_path / "p", backbone_options={"num_layers": 1}
-        )
-    new = pixmodels.from_preset(tmp_path / "p", load_weights=False)
+        pixmodels.from_preset(folder, backbone_options={"num_layers": 1})
+    new = pixmodels.from_preset(folder, load_weights=False)
     assert not np.array_equal(
         ops.convert_to_numpy(new.head_dense.kernel),
         ops.convert_to_numpy(model.head_dense.kernel),
