@@ -181,6 +181,10 @@ class Shaper:
             *run[:3],
         )
 
+    def run(self, text, run):
+        """Shapes the run of a text as `_itemise.Run` says: a LineRun."""
+        return self._run(text.encode("utf-32-le"), run)
+
     def _run(self, encoded, run):
         font = self.font(run.font)
         infos, positions = self._buffer.shape(

@@ -1,0 +1,123 @@
+"""Characters as they stand from left to right back to the order of reading.
+
+Here: directions of signs between letters, reordering, mirrored signs, the
+check by the bidirectional algorithm itself. Not here: that algorithm
+(_bidi.py), finding the characters in pixels."""
+
+import itertools
+import unicodedata
+
+from pixmodels.renderers import _bidi
+
+_PAIRS = "()<>[]{}«»‹›≤≥〈〉《》「」『』【】〔〕"
+MIRRORED = {
+    **dict(zip(_PAIRS[::2], _PAIRS[1::2])),
+    **dict(zip(_PAIRS[1::2], _PAIRS[::2])),
+}
+_NUMBER = ("EN", "AN")
+_BESIDE_NUMBER = ("ET",)
+
+
+def orders(visual):
+    """Possible orders of reading of characters that stand left to right.
+
+    Args:
+        visual: list of str, clusters from left to right; signs as they look.
+
+    Yields:
+        list of (index in `visual`, str as it is written), most likely first;
+        each gives back `visual` when ordered by the bidirectional algorithm
+        with the base direction of its first strong character.
+    """
+    kinds = [unicodedata.bidirectional(cluster[0]) for cluster in visual]
+    if not {"R", "AL"}.intersection(kinds):
+        yield list(enumerate(visual))
+        return
+    right = sum(kind in ("R", "AL") for kind in kinds)
+    left = kinds.count("L")
+    seen = set()
+    for base in (1, 0) if right >= left else (0, 1):
+        for join in (True, False):
+            order = _order(kinds, base, join)
+            found = [
+                (index, MIRRORED.get(visual[index], visual[index]))
+                if odd
+                else (index, visual[index])
+                for index, odd in order
+            ]
+            text = "".join(written for _, written in found)
+            if text not in seen:
+                seen.add(text)
+                if _stands(found) == list(range(len(visual))):
+                    yield found
+
+
+def _order(kinds, base, join):
+    """[(index, whether right to left)] in the order of reading."""
+    odd = _directions(kinds, base, join)
+    runs = [
+        (direction, list(items))
+        for direction, items in itertools.groupby(
+            range(len(kinds)), key=odd.__getitem__
+        )
+    ]
+    if base:
+        runs.reverse()
+    return [
+        (index, direction)
+        for direction, items in runs
+        for index in (reversed(items) if direction else items)
+    ]
+
+
+def _directions(kinds, base, join):
+    """Whether each character from left to right is right to left."""
+    strong = {"L": False, "EN": False, "AN": False, "R": True, "AL": True}
+    odd = [strong.get(kind) for kind in kinds]
+    if join:
+        for index, kind in enumerate(kinds):
+            if kind in _BESIDE_NUMBER:
+                near = kinds[max(index - 1, 0) : index + 2]
+                if set(_NUMBER).intersection(near):
+                    odd[index] = False
+    known = [index for index, value in enumerate(odd) if value is not None]
+    edges = [-1, *known, len(odd)]
+    for start, end in itertools.pairwise(edges):
+        before = bool(base) if start < 0 else odd[start]
+        after = bool(base) if end == len(odd) else odd[end]
+        if before == after and _joins(kinds, start, end, base):
+            value = before
+        else:
+            value = bool(base)
+        for index in range(start + 1, end):
+            odd[index] = value
+    return odd
+
+
+def _joins(kinds, start, end, base):
+    """Whether signs between two characters of one direction take it.
+
+    Between numbers in a right-to-left text only a single separator does.
+    """
+    if not base or start < 0 or end == len(kinds):
+        return True
+    numbers = kinds[start] in _NUMBER and kinds[end] in _NUMBER
+    if numbers or "L" not in (kinds[start], kinds[end]):
+        if kinds[start] in _NUMBER or kinds[end] in _NUMBER:
+            single = end - start == 2
+            return single and kinds[start + 1] in ("ES", "CS")
+    return True
+
+
+def _stands(found):
+    """Where characters come to stand: indices into `visual`, left to right."""
+    text = "".join(written for _, written in found)
+    levels, _ = _bidi.levels(text)
+    places = []
+    at = 0
+    for index, written in found:
+        level = 0 if levels is None else int(levels[at])
+        places.append((index, level))
+        at += len(written)
+    order = _bidi.visual_order([level for _, level in places])
+    return [places[number][0] for number in order]

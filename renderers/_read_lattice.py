@@ -1,0 +1,143 @@
+"""All readings of one line that are worth weighing, as a graph.
+
+Here: `Lattice`, its best path and the share of every state in all paths. Not
+here: who finds the states (_read_exact.py, _read_beam.py), what becomes of a
+path (_read_lines.py)."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+_LEAST = 1e-4  # Alternatives with less are not told.
+
+
+class Step(NamedTuple):
+    """One token of a path.
+
+    Attributes:
+        pen: int, pixels from the left edge of the row.
+        token: int.
+        gap: bool, a space that fills its patch stands before it.
+        share: float, of all paths those with the same text at this pen.
+        others: tuple of (text, share), other texts at this pen.
+    """
+
+    pen: int
+    token: int
+    gap: bool
+    share: float
+    others: tuple
+
+
+class Lattice:
+    """States (a token at a pen) and edges between them, from left to right.
+
+    Weights are natural logarithms.
+
+    Args:
+        pens, tokens: int (S,), by rising pen.
+        own: float (S,), weight of each state.
+        first, last: float (S,), weight of beginning or ending there, -inf.
+        edges: float (E, 4): from, to, weight, gap (0 or 1).
+    """
+
+    def __init__(self, pens, tokens, own, first, last, edges):
+        self.pens = np.asarray(pens, np.int64)
+        self.tokens = np.asarray(tokens, np.int64)
+        self.own = np.asarray(own, np.float64)
+        self._first = first
+        self._last = last
+        edges = np.asarray(edges, np.float64).reshape(-1, 4)
+        self._edges = edges[np.argsort(edges[:, 1], kind="stable")]
+
+    def decode(self, texts):
+        """The best path as a list of `Step`.
+
+        Args:
+            texts: list of str, the text of each token.
+
+        Returns:
+            `(steps, score)`: score is the weight of the best path.
+        """
+        best, back, total = self._forward()
+        after = self._backward()
+        ends = [b + w for b, w in zip(best, self._last)]
+        state = max(range(len(ends)), key=ends.__getitem__)
+        score = ends[state]
+        everything = _log_sum([t + w for t, w in zip(total, self._last)])
+        shares = [
+            math.exp(min(t + a - everything, 0.0)) for t, a in zip(total, after)
+        ]
+        at = self._by_pen(texts, shares)
+        path = []
+        gap = False
+        while state is not None:
+            text = texts[self.tokens[state]]
+            pen = int(self.pens[state])
+            found = at[pen]
+            others = sorted(
+                ((t, s) for t, s in found.items() if t != text and s > _LEAST),
+                key=lambda item: -item[1],
+            )
+            share = min(found[text], 1.0)
+            before, gap = back[state]
+            token = int(self.tokens[state])
+            path.append(Step(pen, token, gap, share, tuple(others)))
+            state = before
+        path.reverse()
+        return path, score
+
+    def _by_pen(self, texts, shares):
+        """dict pen -> dict text -> share."""
+        at = {}
+        for pen, token, share in zip(
+            self.pens.tolist(), self.tokens.tolist(), shares
+        ):
+            found = at.setdefault(pen, {})
+            text = texts[token]
+            found[text] = found.get(text, 0.0) + share
+        return at
+
+    def _forward(self):
+        own = self.own.tolist()
+        best = [f + o for f, o in zip(self._first, own)]
+        sums = [[value] for value in best]
+        back = [(None, False)] * len(best)
+        total = [None] * len(best)
+        rows = self._edges.tolist()
+        place = 0
+        for state in range(len(best)):
+            while place < len(rows) and rows[place][1] == state:
+                source, _, weight, gap = rows[place]
+                source = int(source)
+                weight += own[state]
+                if best[source] + weight > best[state]:
+                    best[state] = best[source] + weight
+                    back[state] = (source, bool(gap))
+                sums[state].append(total[source] + weight)
+                place += 1
+            total[state] = _log_sum(sums[state])
+        return best, back, total
+
+    def _backward(self):
+        """Log of all that follows each state."""
+        own = self.own.tolist()
+        sums = [[value] for value in self._last]
+        after = [None] * len(own)
+        rows = self._edges.tolist()
+        place = len(rows) - 1
+        for state in range(len(own) - 1, -1, -1):
+            after[state] = _log_sum(sums[state])
+            while place >= 0 and rows[place][1] == state:
+                source, _, weight, _ = rows[place]
+                sums[int(source)].append(after[state] + weight + own[state])
+                place -= 1
+        return after
+
+
+def _log_sum(values):
+    top = max(values)
+    if len(values) == 1 or top == -math.inf:
+        return top
+    return top + math.log(sum(math.exp(v - top) for v in values))
