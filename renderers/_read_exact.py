@@ -51,21 +51,9 @@ class ExactReader:
             first = self.margin + self._lefts[token]
             if len(ink):
                 self.padded[token, first : first + len(ink)] = ink
-        safe = self._safe()
+        safe = pairs.safe()
         for token in range(len(tokens)):
             self._insert(token, int(safe[token]))
-
-    def _safe(self):
-        """Columns from the pen that no right neighbour's ink can reach."""
-        tokens, pairs = self._tokens, self._tokens.pairs
-        lefts = np.zeros(len(pairs.delta), np.int64)
-        lefts[0] = self._reach
-        inked = tokens.widths > 0
-        places = pairs.index[inked]
-        np.minimum.at(lefts, places, tokens.lefts[inked])
-        nearest = np.where(pairs.delta == NEVER, 1 << 14, pairs.delta + lefts)
-        nearest = np.minimum(nearest.min(axis=1), self._reach)
-        return tokens.advances + nearest[pairs.index]
 
     def _insert(self, token, safe):
         tokens = self._tokens

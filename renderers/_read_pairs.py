@@ -91,6 +91,22 @@ class Pairs:
         delta = self.delta[self.index[left], self.index[right]]
         return self._tokens.advances[left] + delta
 
+    def safe(self):
+        """Columns from each token's pen that no right neighbour can ink.
+
+        Returns:
+            int64 (T,), pixels; may be negative.
+        """
+        tokens = self._tokens
+        inked = tokens.widths > 0
+        reach = min(tokens.lefts[inked].min(initial=0), 0)
+        lefts = np.zeros(len(self.delta), np.int64)
+        lefts[0] = reach
+        np.minimum.at(lefts, self.index[inked], tokens.lefts[inked])
+        nearest = np.where(self.delta == NEVER, 1 << 14, self.delta + lefts)
+        nearest = np.minimum(nearest.min(axis=1), reach)
+        return tokens.advances + nearest[self.index]
+
     def _round(self, known, new):
         """Shapes new tokens beside all known ones; returns those joined."""
         size = len(self._places) + 1
