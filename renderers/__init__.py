@@ -16,6 +16,9 @@ from pixmodels.renderers.font_stack import FontStack
 from pixmodels.renderers.gallery import gallery
 from pixmodels.renderers.offsets import Located
 from pixmodels.renderers.offsets import Offsets
+from pixmodels.renderers.pixel_reader import PixelReader
+from pixmodels.renderers.read_text import ReadCharacter
+from pixmodels.renderers.read_text import ReadText
 from pixmodels.renderers.render_corpus import render_corpus
 from pixmodels.renderers.rendered_batch import Cut
 from pixmodels.renderers.rendered_batch import RenderedBatch
@@ -29,6 +32,9 @@ __all__ = [
     "GraphRenderer",
     "Located",
     "Offsets",
+    "PixelReader",
+    "ReadCharacter",
+    "ReadText",
     "RenderedBatch",
     "check_corpus",
     "gallery",

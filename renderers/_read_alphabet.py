@@ -128,9 +128,7 @@ def check_characters(stack, characters):
 
 def _check_cluster(stack, cluster):
     if not isinstance(cluster, str):
-        raise TypeError(
-            f"expected a str. Received: {cluster!r} in characters"
-        )
+        raise TypeError(f"expected a str. Received: {cluster!r} in characters")
     if len(graphemes(cluster)) != 1 or not cluster.isprintable():
         raise ValueError(
             "expected printable characters (grapheme clusters). "

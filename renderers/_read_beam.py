@@ -16,7 +16,8 @@ _DROP = 24.0  # Below the best by this weight, states are dropped.
 _EDGE = 10.0  # As much for the ways that lead to one state.
 _BLANK_SHARE = 0.15  # So many columns of a line are blank, at the least.
 _LOOK = 14  # Columns before, of which the best state is compared with.
-_VALUES = 1 << 24  # Of scores held at once.
+_SIDE = 32  # Lines that are read side by side,
+_VALUES = 1 << 24  # as long as they are not too long.
 
 
 class BeamReader:
@@ -94,9 +95,7 @@ class BeamReader:
                 height = self._height
                 part = slice(0, (used[-1] + 1) * height)
                 some = np.flatnonzero(pairs.delta[place] == delta)
-                result[place, some] = (
-                    flat[some, part] @ moved.reshape(-1)[part]
-                )
+                result[place, some] = flat[some, part] @ moved.reshape(-1)[part]
         return result
 
     def read(self, lines):
@@ -108,12 +107,12 @@ class BeamReader:
         Returns:
             list of Lattice, None for lines without any reading.
         """
-        widest = max((len(line.ink) for line in lines), default=0)
-        fit = max(1, _VALUES // (len(self._tokens) * (widest + 1)))
         order = sorted(range(len(lines)), key=lambda n: len(lines[n].ink))
         result = [None] * len(lines)
-        for start in range(0, len(order), min(fit, 32)):
-            chosen = order[start : start + min(fit, 32)]
+        widest = max((len(line.ink) for line in lines), default=1)
+        side = max(1, min(_SIDE, _VALUES // (widest * 256)))
+        for start in range(0, len(order), side):
+            chosen = order[start : start + side]
             found = _Beam(self, [lines[n] for n in chosen]).run()
             for number, lattice in zip(chosen, found):
                 result[number] = lattice
@@ -233,8 +232,8 @@ class _Beam:
         self._tail = np.zeros((*shape, size), np.float32)
         # Each column may lose as much as noise makes of half its pixels.
         self._look = np.arange(_LOOK + 2)
-        self._fall = 0.5 * self._reader._height * np.maximum(
-            _LOOK - self._look, 0
+        self._fall = (
+            0.5 * self._reader._height * np.maximum(_LOOK - self._look, 0)
         )
         self._top = np.full((count, self._width + 64 + _LOOK), -np.inf)
         self._found = [[] for _ in range(3)]  # states, edges, starts

@@ -355,7 +355,7 @@ class _Search:
                     edges.append((place[source], place[number], 0.0, gap))
         pens = [self._states[n][0] for n in order]
         tokens = [self._states[n][1] for n in order]
-        own = self._tokens.priors[tokens]
+        own = np.zeros(len(tokens))
         return Lattice(pens, tokens, own, first, last, edges)
 
 

@@ -46,10 +46,28 @@ class Lattice:
         self.pens = np.asarray(pens, np.int64)
         self.tokens = np.asarray(tokens, np.int64)
         self.own = np.asarray(own, np.float64)
-        self._first = first
-        self._last = last
+        self._first = np.asarray(first, np.float64)
+        self._last = np.asarray(last, np.float64).tolist()
         edges = np.asarray(edges, np.float64).reshape(-1, 4)
         self._edges = edges[np.argsort(edges[:, 1], kind="stable")]
+
+    def add(self, own, first=None, beside=None):
+        """Adds weights.
+
+        Args:
+            own: float (S,), to each state.
+            first: float (S,), to beginnings.
+            beside: function of (left tokens, right tokens, gaps) that gives
+                what is added to edges.
+        """
+        self.own += own
+        if first is not None:
+            self._first = self._first + first
+        if beside is not None and len(self._edges):
+            ends = self._edges[:, :2].astype(np.int64)
+            left, right = self.tokens[ends].T
+            gaps = self._edges[:, 3] > 0
+            self._edges[:, 2] += beside(left, right, gaps)
 
     def decode(self, texts):
         """The best path as a list of `Step`.
@@ -101,7 +119,7 @@ class Lattice:
 
     def _forward(self):
         own = self.own.tolist()
-        best = [f + o for f, o in zip(self._first, own)]
+        best = [f + o for f, o in zip(self._first.tolist(), own)]
         sums = [[value] for value in best]
         back = [(None, False)] * len(best)
         total = [None] * len(best)

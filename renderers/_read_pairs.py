@@ -215,9 +215,7 @@ class Pairs:
         if key.right:  # Rising again.
             clusters = -clusters
             starts = -starts
-        at = np.minimum(
-            np.searchsorted(clusters, starts), len(clusters) - 1
-        )
+        at = np.minimum(np.searchsorted(clusters, starts), len(clusters) - 1)
         shaped = [self._tokens.shaped(int(token)) for token in sequence]
         counts = np.array([s.count for s in shaped])
         whole = clusters[at] == starts

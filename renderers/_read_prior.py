@@ -65,21 +65,22 @@ class Prior:
         self._pairs = logs.astype(np.float32)
         self._space = place.get(" ", other)
 
-    def own(self, tokens, counts=None):
-        """Weight of each token.
+    def own(self, tokens):
+        """Weight of each token of an int array."""
+        return self._own[tokens].astype(np.float64)
+
+    def script_weights(self, tokens, counts):
+        """What is added to each token for its script.
 
         Args:
             tokens: int array.
             counts: dict from script (of `scripts`) to letters of it in the
-                line; None where they are not known.
+                line.
         """
-        found = self._own[tokens].astype(np.float64)
-        if counts is not None and len(self.scripts) > 1:
-            number = np.array([counts.get(s, 0) for s in self.scripts], float)
-            share = (number + _HALF) / (number + _HALF).sum()
-            weights = np.concatenate([[0.0], np.log(share)])
-            found += weights[self._group[tokens]]
-        return found
+        number = np.array([counts.get(s, 0) for s in self.scripts], float)
+        share = (number + _HALF) / (number + _HALF).sum()
+        weights = np.concatenate([[0.0], np.log(share)])
+        return weights[self._group[tokens]]
 
     def begin(self, tokens):
         """Weight of tokens at the beginning of a line."""
