@@ -179,13 +179,15 @@ def _log_prior(character):
 
 
 def _script_extra(character):
-    """Letters beyond the modern core of their block are rare."""
+    """Letters beyond the modern core of their script are rare."""
     code = ord(character)
-    core = (
-        0x386 <= code < 0x3CF
-        or 0x410 <= code < 0x460
-        or code == 0x401
-        or not 0x370 <= code < 0x530
-    )
+    if 0x400 <= code < 0x530:
+        if 0x410 <= code < 0x450 or character in "ЁёЄєІіЇїҐґЎў":
+            return -0.5
+        return -4.5 if code < 0x460 else -8.0
+    if 0x5F0 <= code < 0x5F3:  # Digraphs of Yiddish.
+        return -4.5
+    if 0x370 <= code < 0x400 and not 0x386 <= code < 0x3CF:
+        return -4.0
     # Which of two alike is meant is told by the letters around.
-    return -0.5 if core else -4.0
+    return -0.5

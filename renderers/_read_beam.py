@@ -13,9 +13,12 @@ from pixmodels.renderers._read_pairs import NEVER
 
 _CANDIDATES = 24  # Tokens looked at for each pen.
 _DROP = 24.0  # Below the best by this weight, states are dropped.
+_UNKNOWN_PIXELS = 1.5  # So much of unknown ink drops no state, either.
 _EDGE = 10.0  # As much for the ways that lead to one state.
 _BLANK_SHARE = 0.15  # So many columns of a line are blank, at the least.
 _LOOK = 14  # Columns before, of which the best state is compared with.
+_SHAPES = 64  # Of which pictures are made when they are ranked.
+_PENS = 64  # Scored in full at once.
 _SIDE = 32  # Lines that are read side by side,
 _VALUES = 1 << 24  # as long as they are not too long.
 
@@ -48,22 +51,15 @@ class BeamReader:
         self.safe = tokens.pairs.safe()
         # Columns that ink of the next token may change are left out.
         places = np.arange(size) - self._margin
-        sure = pictures * (places < self.safe[:, None])[:, :, None]
-        self._flat = pictures.reshape(len(tokens), -1).T.copy()
-        self._squares = np.square(pictures).sum(axis=2).T.copy()
-        self._sure_flat = sure.reshape(len(tokens), -1).T.copy()
-        self._sure_squares = np.square(sure).sum(axis=2).T.copy()
+        self._sure = (places < self.safe[:, None]).astype(np.float32)
+        self._squares = np.square(pictures).sum(axis=2)
+        self._shapes = _main_shapes(pictures.reshape(len(tokens), -1))
         self._blank = np.flatnonzero(widths == 0)
         self._shared = self._overlaps()
-        self._most = int(
-            max(1, (tokens.advances + self._kerns()[0].clip(0)).max())
-        )
-
-    def _kerns(self):
-        """Largest kerning to the right of each token."""
-        delta = self._tokens.pairs.delta
-        widest = np.where(delta == NEVER, 0, delta).max(axis=1)
-        return widest[self._tokens.pairs.index], None
+        delta = tokens.pairs.delta
+        kerns = delta[delta != NEVER]
+        self._kerns = int(kerns.min()), int(kerns.max())
+        self._most = int(tokens.advances.max()) + self._kerns[1]
 
     def _overlaps(self):
         """Sum of the product of ink that neighbours share, by `Pairs.index`.
@@ -98,6 +94,29 @@ class BeamReader:
                 result[place, some] = flat[some, part] @ moved.reshape(-1)[part]
         return result
 
+    def weigh(self, lattice, line):
+        """A lattice that was found before, for other noise.
+
+        Args:
+            lattice: Lattice.
+            line: Noisy.
+        """
+        pens, tokens = lattice.pens, lattice.tokens
+        size = self._margin + self._deep
+        around = ((self._margin, self._deep + size), (0, 0))
+        ink = np.pad(line.ink * line.weights[:, None], around)
+        weights = np.pad(line.weights, around[0])
+        places = pens[:, None] + np.arange(size)
+        gains = 2 * np.einsum("ndh,ndh->n", self._pictures[tokens], ink[places])
+        gains -= (self._squares[tokens] * weights[places]).sum(axis=1)
+        own = gains + self._prior.own(tokens)
+        left, right, pens, gaps = lattice.pairs()
+        index = self._tokens.pairs.index
+        weight = self._prior.beside(left, right, gaps)
+        shared = np.where(gaps, 0, self._shared[index[left], index[right]])
+        weight -= 2 * shared * line.weights[pens]
+        return lattice.weighted(own, weight)
+
     def read(self, lines):
         """Readings of some lines.
 
@@ -117,6 +136,20 @@ class BeamReader:
             for number, lattice in zip(chosen, found):
                 result[number] = lattice
         return result
+
+
+def _main_shapes(flat):
+    """Pictures as sums of a few shapes, to rank them.
+
+    Args:
+        flat: float32 (T, n).
+
+    Returns:
+        `(shapes, shares)`: float32 (n, s), (s, T).
+    """
+    _, values, shapes = np.linalg.svd(flat, full_matrices=False)
+    shapes = shapes[: min(_SHAPES, int((values > 1e-6).sum()))].T
+    return np.ascontiguousarray(shapes), np.ascontiguousarray((flat @ shapes).T)
 
 
 class Noisy:
@@ -196,20 +229,31 @@ class _Beam:
         windows = np.ascontiguousarray(windows)
         weights = np.lib.stride_tricks.sliding_window_view(weight, size)
         weights = np.ascontiguousarray(weights[: self._width])
-        gains = 2 * (windows @ reader._flat) - weights @ reader._squares
-        sure = 2 * (windows @ reader._sure_flat)
-        sure -= weights @ reader._sure_squares
-        sure -= self._lost(row, reader.safe)
+        shapes, shares = reader._shapes
+        gains = 2 * (windows @ shapes @ shares) - weights @ reader._squares.T
         # Ink of neighbours may reach into a token, so all of it counts, by
         # the column: else whatever is narrow would come first.
         rank = (gains - self._lost(row, tokens.advances)) / tokens.advances
-        rank += self._prior.own(np.arange(len(tokens)))
+        rank += self._prior.own(np.arange(len(tokens))).astype(np.float32)
         rank[:, reader._blank] += 1e9  # Spaces are always looked at.
         most = self._candidates.shape[2]
         best = np.argpartition(-rank, most - 1, axis=1)[:, :most]
         self._candidates[row] = best
-        self._sure[row] = np.take_along_axis(sure, best, axis=1)
-        self._gains[row] = np.take_along_axis(gains, best, axis=1)
+        windows = windows.reshape(self._width, size, height)
+        for start in range(0, self._width, _PENS):
+            part = slice(start, start + _PENS)
+            found = best[part]
+            columns = 2 * np.einsum(
+                "pmdh,pdh->pmd", reader._pictures[found], windows[part]
+            )
+            columns -= reader._squares[found] * weights[part, None]
+            self._gains[row, part] = columns.sum(axis=2)
+            columns *= reader._sure[found]
+            self._sure[row, part] = columns.sum(axis=2)
+        paid = self._paid[row]
+        pens = np.arange(self._width)
+        ends = np.clip(pens[:, None] + reader.safe[best], 0, len(paid) - 1)
+        self._sure[row] -= paid[ends] - paid[pens, None]
 
     def _lost(self, row, widths):
         """What columns from each pen lose if left blank: (pens, tokens)."""
@@ -228,6 +272,8 @@ class _Beam:
         self._token = np.zeros(shape, np.int32)
         self._value = np.full(shape, -np.inf)
         self._number = np.full(shape, -1, np.int64)
+        # Where the pen would be next without kerning; far away if no state.
+        self._next = np.full(shape, -(1 << 20), np.int32)
         size = self._reader._margin + self._reader._deep + 1
         self._tail = np.zeros((*shape, size), np.float32)
         # Each column may lose as much as noise makes of half its pixels.
@@ -235,6 +281,9 @@ class _Beam:
         self._fall = (
             0.5 * self._reader._height * np.maximum(_LOOK - self._look, 0)
         )
+        self._lengths = np.array([len(line.ink) for line in self._lines])
+        weights = [np.median(line.weights) for line in self._lines]
+        self._drop = _DROP + _UNKNOWN_PIXELS * np.array(weights)[:, None]
         self._top = np.full((count, self._width + 64 + _LOOK), -np.inf)
         self._found = [[] for _ in range(3)]  # states, edges, starts
         self._states = 0
@@ -260,6 +309,7 @@ class _Beam:
             best = np.maximum(best, first)
         own = self._gains[:, pen] + self._prior.own(tokens)
         value = best + own
+        value[pen >= self._lengths] = -np.inf
         # Without what is not sure of the last token and the one before, less
         # what all columns before have lost.
         net = value - self._gains[:, pen] + self._sure[:, pen] - over
@@ -277,6 +327,9 @@ class _Beam:
         self._token[rows, at, slot] = tokens[rows, columns]
         self._value[rows, at, slot] = value[rows, columns]
         self._number[rows, at, slot] = numbers[rows, columns]
+        self._next[rows, at, slot] = (
+            at + self._tokens.advances[tokens[rows, columns]]
+        )
         self._tail[rows, at, slot, :-1] = self._tails(
             pen, rows, tokens[rows, columns]
         )
@@ -324,7 +377,7 @@ class _Beam:
         weight = self._weights[rows, pen : pen + size]
         pictures = reader._pictures[tokens]
         gains = 2 * np.einsum("ndh,ndh->nd", pictures, ink)
-        gains -= reader._squares[:, tokens].T * weight
+        gains -= reader._squares[tokens] * weight
         return np.cumsum(gains[:, ::-1], axis=1)[:, ::-1]
 
     def _keep(self, sure, net):
@@ -346,7 +399,7 @@ class _Beam:
         known = np.isfinite(net)
         behind[known] -= net[known]
         behind[~known] = np.inf
-        kept = behind <= _DROP
+        kept = behind <= self._drop
         beam = self._reader._beam
         if net.shape[1] > beam:
             border = np.partition(behind, beam - 1, axis=1)[:, beam - 1]
@@ -371,15 +424,19 @@ class _Beam:
 
     def _near(self, pen, tokens, start, at):
         pairs = self._tokens.pairs
-        rows, places, slots = np.nonzero(self._number[:, start:at] >= 0)
+        # How far the pen is from where each state would have it.
+        wanted = at - self._next[:, start:at]
+        near = (wanted >= self._reader._kerns[0]) & (
+            wanted <= self._reader._kerns[1]
+        )
+        rows, places, slots = np.nonzero(near)
         if not len(rows):
             return None
+        wanted = wanted[rows, places, slots]
         places = places + start
         left = self._token[rows, places, slots]
         right = tokens[rows]  # (n, M)
         delta = pairs.delta[pairs.index[left][:, None], pairs.index[right]]
-        distance = pen + self._history - places
-        wanted = distance - self._tokens.advances[left]
         valid = delta == wanted[:, None]
         if not self._tokens.allowed.all():
             context = self._tokens.contexts[left]
@@ -454,14 +511,9 @@ class _Beam:
             part[:, :2] = np.searchsorted(mine, part[:, :2])
             ends = pens[mine] + self._tokens.advances[tokens[mine]]
             last = np.where(ends <= len(line.ink) + 1, 0.0, -1.0)
-            result.append(
-                Lattice(
-                    pens[mine],
-                    tokens[mine],
-                    own[mine],
-                    first[mine],
-                    last,
-                    part,
-                )
+            part = part[np.argsort(part[:, 1], kind="stable")]
+            found = Lattice(
+                pens[mine], tokens[mine], own[mine], first[mine], last, part
             )
+            result.append(found.prune())
         return result

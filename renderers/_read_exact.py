@@ -53,7 +53,8 @@ class ExactReader:
                 self.padded[token, first : first + len(ink)] = ink
         safe = pairs.safe()
         for token in range(len(tokens)):
-            self._insert(token, int(safe[token]))
+            if token != tokens.unknown:
+                self._insert(token, int(safe[token]))
 
     def _insert(self, token, safe):
         tokens = self._tokens

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+_BEHIND = 12.0  # States whose best path is so far behind are dropped.
 _LEAST = 1e-4  # Alternatives with less are not told.
 
 
@@ -49,7 +50,9 @@ class Lattice:
         self._first = np.asarray(first, np.float64)
         self._last = np.asarray(last, np.float64).tolist()
         edges = np.asarray(edges, np.float64).reshape(-1, 4)
-        self._edges = edges[np.argsort(edges[:, 1], kind="stable")]
+        if (np.diff(edges[:, 1]) < 0).any():
+            edges = edges[np.argsort(edges[:, 1], kind="stable")]
+        self._edges = edges
 
     def add(self, own, first=None, beside=None):
         """Adds weights.
@@ -68,6 +71,59 @@ class Lattice:
             left, right = self.tokens[ends].T
             gaps = self._edges[:, 3] > 0
             self._edges[:, 2] += beside(left, right, gaps)
+
+    def prune(self):
+        """Drops what has hardly a share in any path; returns self."""
+        own, sources, targets = self.own, *self._edges[:, :2].T.astype(int)
+        ahead = (self._first + own).tolist()
+        weights = (self._edges[:, 2] + own[targets]).tolist()
+        ways = list(zip(sources.tolist(), targets.tolist(), weights))
+        for source, target, weight in ways:
+            value = ahead[source] + weight
+            if value > ahead[target]:
+                ahead[target] = value
+        after = list(self._last)
+        for source, target, weight in reversed(ways):
+            value = after[target] + weight
+            if value > after[source]:
+                after[source] = value
+        ahead, after = np.array(ahead), np.array(after)
+        through = ahead + after
+        least = through.max() - _BEHIND
+        kept = np.flatnonzero(through >= least)
+        whole = ahead[sources] + weights + after[targets] >= least
+        place = np.zeros(len(own), np.int64)
+        place[kept] = np.arange(len(kept))
+        edges = self._edges[whole]
+        edges[:, 0] = place[sources[whole]]
+        edges[:, 1] = place[targets[whole]]
+        return Lattice(
+            self.pens[kept],
+            self.tokens[kept],
+            own[kept],
+            self._first[kept],
+            np.asarray(self._last)[kept],
+            edges,
+        )
+
+    def pairs(self):
+        """(left tokens, right tokens, pens of the right, gaps) of edges."""
+        ends = self._edges[:, :2].astype(np.int64)
+        left, right = self.tokens[ends].T
+        return left, right, self.pens[ends[:, 1]], self._edges[:, 3] > 0
+
+    def weighted(self, own, edges):
+        """The same states and edges with other weights.
+
+        Args:
+            own: float (S,).
+            edges: float (E,), as `pairs` orders them.
+        """
+        rows = self._edges.copy()
+        rows[:, 2] = edges
+        return Lattice(
+            self.pens, self.tokens, own, self._first, self._last, rows
+        )
 
     def decode(self, texts):
         """The best path as a list of `Step`.

@@ -14,6 +14,7 @@ from pixmodels.renderers._read_beam import Noisy
 from pixmodels.renderers._read_exact import ExactReader
 from pixmodels.renderers._read_noise import first_guess
 from pixmodels.renderers._read_noise import second_guess
+from pixmodels.renderers._read_tokens import UNKNOWN
 from pixmodels.renderers._unicode import graphemes
 
 _SURE = 0.9
@@ -117,29 +118,21 @@ class LineReader:
             return []
         if self._beam is None:
             self._beam = BeamReader(self._tokens, self._prior, self._beam_size)
-        guesses = [first_guess(line.noisy) for line in lines]
-        found = self._search(lines, guesses)
-        again = []
-        for number, (line, lattice) in enumerate(zip(lines, found)):
-            if lattice is not None and len(line.noisy):
-                steps, _ = self._decode(lattice)
-                picture = self._picture(steps, line.noisy.shape)
-                better = second_guess(line.noisy, picture, self._patch)
-                again.append((number, better))
-        second = self._search(
-            [lines[n] for n, _ in again], [guess for _, guess in again]
+        found = self._beam.read(
+            [self._noisy(line, first_guess(line.noisy)) for line in lines]
         )
-        for (number, _), lattice in zip(again, second):
-            found[number] = lattice or found[number]
+        for number, (line, lattice) in enumerate(zip(lines, found)):
+            if lattice is None:
+                continue
+            steps, _ = lattice.decode(self._tokens.texts)
+            picture = self._picture(steps, line.noisy.shape)
+            better = second_guess(line.noisy, picture, self._patch)
+            line = self._noisy(line, better)
+            found[number] = self._beam.weigh(lattice, line)
         return found
 
-    def _search(self, lines, guesses):
-        return self._beam.read(
-            [
-                Noisy(guess.ink, guess.weights, line.starts, self._words)
-                for line, guess in zip(lines, guesses)
-            ]
-        )
+    def _noisy(self, line, guess):
+        return Noisy(guess.ink, guess.weights, line.starts, self._words)
 
     def _picture(self, steps, shape):
         """float32 (W, H): the ink of a path."""
@@ -165,8 +158,13 @@ class LineReader:
             for step in steps
             if step.share > _SURE or not step.others
         ] or [step.token for step in steps]
-        counts = self._prior.script_counts(tokens)
-        lattice.add(self._prior.script_weights(lattice.tokens, counts))
+        shares = self._prior.shares(tokens)
+        weigh = self._prior.weigh
+
+        def beside(left, right, gap):
+            return weigh(shares, right, left, gap)
+
+        lattice.add(0.0, weigh(shares, lattice.tokens), beside)
         return lattice.decode(texts)
 
     def _glyphs(self, line, steps, score):
@@ -180,7 +178,11 @@ class LineReader:
             pen = step.pen + int(self._tokens.advances[step.token])
             if number + 1 < len(steps) and not steps[number + 1].gap:
                 pen = steps[number + 1].pen
-            result += self._split(step, pen)
+            again = step.token == self._tokens.unknown and result
+            if again and result[-1].text == UNKNOWN:
+                result[-1] = result[-1]._replace(end=pen)
+            else:
+                result += self._split(step, pen)
         if space is not None and line.fills and line.is_closed:
             width = int(self._tokens.advances[space])
             for _ in range(self._trailing(pen, len(line.noisy), width)):

@@ -27,7 +27,7 @@ class Shaped:
         run: LineRun.
         advance: int, pixels.
         glyph: int, id of its first glyph from the left.
-        offsets: (x, y) of that glyph from the pen, 1/1024 px.
+        offsets: [x, y] of that glyph from the pen, 1/1024 px.
         count: int, number of its glyphs.
     """
 
@@ -36,9 +36,9 @@ class Shaped:
     def __init__(self, run, advance):
         self.run = run
         self.advance = advance
-        self.glyph = int(run.glyphs[0, 0])
-        self.offsets = tuple(run.glyphs[0, 1:].tolist())
         self.count = len(run.glyphs)
+        first = run.glyphs[0].tolist() if self.count else (0, 0, 0)
+        self.glyph, *self.offsets = first
 
 
 class Pairs:
@@ -77,6 +77,10 @@ class Pairs:
                 break
             known = known + joined
             new = joined
+        for context, key in enumerate(keys):
+            if key.right:
+                members = [t for t in known if self._context(t) == context]
+                self._set_right(members, key)
         self._forbid_rest()
         self.index = np.zeros(len(tokens), np.int32)
         for token, place in self._places.items():
@@ -117,6 +121,8 @@ class Pairs:
         joined = {}
         for context, key in enumerate(self._keys):
             members = [t for t in known if self._context(t) == context]
+            if key.right:
+                continue
             for left in members:
                 rights = members if left in fresh else []
                 rights = rights or [t for t in members if t in fresh]
@@ -179,7 +185,7 @@ class Pairs:
             return int(pens[1] - pens[0]) - advance
         text = self._text(left, key) + self._text(right, key)
         known = (text, key.font) in self._joined
-        if key.right or known or len(text) > _LONGEST:
+        if known or len(text) > _LONGEST:
             return NEVER
         run = self._shaper.run(text, Run(0, len(text), 0, code, key.font))
         one = len(set(run.clusters.tolist())) == 1
@@ -200,33 +206,90 @@ class Pairs:
             that it has alone.
         """
         texts = [self._text(int(token), key) for token in sequence]
-        if key.right:
-            texts.reverse()
         text = "".join(texts)
-        run = self._shaper.run(
-            text, Run(0, len(text), int(key.right), code, key.font)
-        )
+        run = self._shaper.run(text, Run(0, len(text), 0, code, key.font))
         starts = np.cumsum([0, *map(len, texts[:-1])])
-        if key.right:
-            starts = starts[::-1]
         before = np.cumsum(run.advances) - run.advances
-        order = np.arange(len(run.clusters))
         clusters = run.clusters
-        if key.right:  # Rising again.
-            clusters = -clusters
-            starts = -starts
         at = np.minimum(np.searchsorted(clusters, starts), len(clusters) - 1)
         shaped = [self._tokens.shaped(int(token)) for token in sequence]
-        counts = np.array([s.count for s in shaped])
         whole = clusters[at] == starts
-        ends = np.append(at[1:], len(order))
-        whole &= ends - at == counts
-        glyphs = np.array([s.glyph for s in shaped])
-        whole &= run.glyphs[at, 0] == glyphs
+        ends = np.append(at[1:], len(clusters))
+        whole &= ends - at == np.array([s.count for s in shaped])
+        whole &= run.glyphs[at, 0] == np.array([s.glyph for s in shaped])
         offsets = np.array([s.offsets for s in shaped])
         whole &= run.glyphs[at, 1] - before[at] == offsets[:, 0]
         whole &= run.glyphs[at, 2] == offsets[:, 1]
         return before[at] // UNITS, whole
+
+    def _set_right(self, members, key):
+        """Kerning of a right-to-left context.
+
+        It moves the right one of two and makes it narrower; each is rounded
+        by itself, so that the step after it changes, too. A character kerned
+        so is a token of its own, which stands beside those left ones only.
+        """
+        forms = {}
+        needs = []
+        for left in members:
+            for right in members:
+                form = self._form(left, right, key)
+                if form is None:
+                    needs.append((left, right, None))
+                elif form:
+                    name = (right, form[0])
+                    if name not in forms:
+                        forms[name] = self._tokens.vary(right, form[1])
+                    needs.append((left, right, forms[name]))
+        for token in forms.values():
+            self._places[token] = len(self._places) + 1
+        size = len(self._places) + 1
+        grow = size - len(self.delta)
+        self.delta = np.pad(self.delta, ((0, grow), (0, grow)))
+        place = self._places
+        for (right, _), token in forms.items():
+            self.delta[:, place[token]] = NEVER
+        for left, right, token in needs:
+            self.delta[place[left], place[right]] = NEVER
+            if token is not None:
+                self.delta[place[left], place[token]] = 0
+        for (right, _), token in forms.items():
+            self.delta[place[token]] = self.delta[place[right]]
+
+    def _form(self, left, right, key):
+        """What becomes of a token beside its left neighbour.
+
+        Returns:
+            None where the two change, () where nothing does, else
+            (what tells it from others, Shaped).
+        """
+        text = self._text(right, key) + self._text(left, key)
+        run = self._shaper.run(
+            text, Run(0, len(text), 1, key.script, key.font)
+        )
+        one, two = self._tokens.shaped(left), self._tokens.shaped(right)
+        if len(run.glyphs) != one.count + two.count:
+            return None
+        middle = one.count
+        glyphs, advances = run.glyphs, run.advances
+        same = glyphs[:middle].tolist() == one.run.glyphs.tolist()
+        same &= advances[:middle].tolist() == one.run.advances.tolist()
+        if not same or glyphs[middle:, 0].tolist() != (
+            two.run.glyphs[:, 0].tolist()
+        ):
+            return None
+        moved = glyphs[middle:].copy()
+        moved[:, 1] -= one.advance * UNITS
+        advance = int(advances[middle:].sum()) // UNITS
+        pixels = tuple(map(tuple, ((moved[:, 1:] + UNITS // 2) >> 10).tolist()))
+        alone = two.run.glyphs[:, 1:]
+        alone = tuple(map(tuple, ((alone + UNITS // 2) >> 10).tolist()))
+        if (pixels, advance) == (alone, two.advance):
+            return ()
+        if advance < 1:
+            return None
+        run = two.run._replace(glyphs=moved, advances=advances[middle:])
+        return (pixels, advance), Shaped(run, advance)
 
     def _forbid_rest(self):
         """Drops steps that do not move the pen to the right."""

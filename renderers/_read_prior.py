@@ -69,18 +69,33 @@ class Prior:
         """Weight of each token of an int array."""
         return self._own[tokens].astype(np.float64)
 
-    def script_weights(self, tokens, counts):
-        """What is added to each token for its script.
+    def shares(self, tokens):
+        """Weight of a word's script in a line, as `weigh` takes it.
 
         Args:
-            tokens: int array.
-            counts: dict from script (of `scripts`) to letters of it in the
-                line.
+            tokens: int array, letters and others of the line.
+
+        Returns:
+            float (scripts + 1,), 0 for signs.
         """
-        number = np.array([counts.get(s, 0) for s in self.scripts], float)
-        share = (number + _HALF) / (number + _HALF).sum()
-        weights = np.concatenate([[0.0], np.log(share)])
-        return weights[self._group[tokens]]
+        count = Counter(self._group[tokens].tolist())
+        number = range(1, len(self.scripts) + 1)
+        share = np.array([count[n] + _HALF for n in number])
+        return np.concatenate([[0.0], np.log(share / share.sum())])
+
+    def weigh(self, shares, right, left=None, gap=False):
+        """What a token adds that is the first letter of a word.
+
+        Args:
+            shares: of `shares`.
+            right: int array, tokens.
+            left: the tokens before, None at the beginning of a line.
+            gap: bool array, whether a space stands between.
+        """
+        found = shares[self._group[right]]
+        if left is None:
+            return found
+        return np.where(gap | (self._group[left] == 0), found, 0.0)
 
     def begin(self, tokens):
         """Weight of tokens at the beginning of a line."""
@@ -105,8 +120,3 @@ class Prior:
             spaced = spaced + self._pairs[self._space, first]
             found = found + np.where(gap, spaced, direct)
         return found
-
-    def script_counts(self, tokens):
-        """dict from script to the number of tokens of it."""
-        count = Counter(self._group[tokens].tolist())
-        return {s: count[n] for n, s in enumerate(self.scripts, 1) if count[n]}

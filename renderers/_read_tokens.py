@@ -18,6 +18,8 @@ from pixmodels.renderers._shape import Line
 from pixmodels.renderers._unicode import NEUTRAL
 from pixmodels.renderers._unicode import script
 
+UNKNOWN = "\ufffd"
+_UNKNOWN_PRIOR = -6.0  # For each pixel that it is wide.
 _STRIP = 256  # Pictures drawn on one canvas.
 _MOST = 30000  # Its width in pixels; Cairo takes 32767.
 
@@ -42,6 +44,7 @@ class Tokens:
         allowed: bool (contexts, T), which tokens may follow a context.
         pairs: Pairs, kerning.
         space: int, the token of the space in the first context, or None.
+        unknown: int, the token of what is not known.
 
     Args:
         shaper: Shaper.
@@ -70,8 +73,10 @@ class Tokens:
         self._check_colours(stack)
         self.contexts = np.array(contexts, np.int32)
         self.pairs = Pairs(self, self._keys, shaper)
+        self._add_unknown(height)
         self._draw()
         self.priors = np.array([log_prior(text) for text in self.texts], "f4")
+        self.priors[self.unknown] = _UNKNOWN_PRIOR
         self.allowed = self._allowed(stack)
         self.space = self.texts.index(" ") if " " in self.texts else None
 
@@ -98,6 +103,30 @@ class Tokens:
         self.scripts.append(self.scripts[first] or self.scripts[second])
         self._shaped.append(found)
         context = self.contexts[first]
+        self.contexts = np.append(self.contexts, context).astype(np.int32)
+        return len(self.texts) - 1
+
+    def _add_unknown(self, height):
+        """A blank of one pixel, which leads past what no token explains."""
+        self.unknown = len(self.texts)
+        self.texts.append(UNKNOWN)
+        self.scripts.append(None)
+        self.contexts = np.append(self.contexts, 0).astype(np.int32)
+        run = self._shaped[0].run._replace(glyphs=np.empty((0, 3), np.int32))
+        self._shaped.append(Shaped(run, 1))
+        self.pairs.index = np.append(self.pairs.index, 0)
+
+    def vary(self, token, found):
+        """Adds a form of a token, kerned by its left neighbour; its number.
+
+        Args:
+            token: int.
+            found: Shaped.
+        """
+        self.texts.append(self.texts[token])
+        self.scripts.append(self.scripts[token])
+        self._shaped.append(found)
+        context = self.contexts[token]
         self.contexts = np.append(self.contexts, context).astype(np.int32)
         return len(self.texts) - 1
 
@@ -156,7 +185,7 @@ class Tokens:
             return result
         for number, key in enumerate(self._keys):
             for token, text in enumerate(self.texts):
-                if self.scripts[token] is None:
+                if self.scripts[token] is None and token != self.unknown:
                     other = self._keys[self.contexts[token]].font
                     kept = stack.font_for(text[0], key.font)
                     result[number, token] = kept == other
@@ -190,6 +219,10 @@ def _contexts(stack, characters):
                 found.setdefault((key[0], False), [])
         else:
             found.setdefault((stack.font_for(text), False), [])
+    if any(right for _, right in found):
+        # Signs after a left-to-right word in right-to-left text.
+        for font, _ in list(found):
+            found.setdefault((font, True), [])
     return [_Key(*key, found[key]) for key in sorted(found)]
 
 
