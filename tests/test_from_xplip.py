@@ -13,7 +13,6 @@ import json
 import re
 import shlex
 
-import numpy as np
 import pytest
 
 import pixmodels
@@ -83,19 +82,35 @@ def _blocks(text, language):
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def test_python_snippets(page, pixel_base, tmp_path, monkeypatch):
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config:UserWarning")
+@pytest.mark.parametrize(
+    "compiled", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
+def test_python_snippets(page, pixel_base, tmp_path, monkeypatch, compiled):
+    tf = pytest.importorskip("tensorflow")
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(not compiled)
+    try:
+        _run_snippets(page, pixel_base, tmp_path, monkeypatch)
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+def _run_snippets(page, pixel_base, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {}
     for block in _blocks(page, "python"):
         code = block.replace(ADDRESS, str(pixel_base))
         exec(compile(code, "from_xplip.md", "exec"), namespace)
-    drawn, best = namespace["drawn"], namespace["best"]
-    assert best.text == namespace["context"][best.start : best.end]
-    spans = namespace["spans"]
-    assert sum(map(bool, spans)) == 1
-    [row] = np.flatnonzero([bool(span) for span in spans])
-    assert namespace["batch"]["start"][row] == spans[row][0][0]
-    assert "A cat" in drawn.locate(int(row), *spans[row][0])[0].text
+    best, context = namespace["best"], namespace["context"]
+    assert best.text == context[best.start : best.end]
+    # Of the windows of the question, the last holds the answer.
+    source = namespace["source"]
+    batch = source.get_batch(range(len(source)))
+    assert len(source) > 2
+    assert (batch["start"][:-1] == -1).all()
+    assert 0 < batch["start"][-1] <= batch["end"][-1]
+    assert namespace["tree"].is_tree()
     assert namespace["renderer"].baseline == "pygame"
     assert namespace["pictures"]["masked"].shape[1] == 16
     assert namespace["trainer"].step == 2
@@ -225,10 +240,10 @@ def their_tokens(page):
 
 
 def is_ours(token):
+    if re.fullmatch(rf"({'|'.join(SECTIONS)})\.\w+", token):
+        return not token.endswith(".json")  # of a folder of weights
     head = re.split(r"[.( ]", token)[0]
-    if token.endswith(".json"):  # of a folder of weights
-        return False
-    dotted = "." in token and head in (*ROOMS, *SECTIONS)
+    dotted = "." in token and head in ROOMS
     return dotted or head in ("pixmodels", "make", *pixmodels.__all__)
 
 
@@ -236,7 +251,7 @@ def problems_of(token, root):
     """What is wrong with a name of ours: a list, empty if nothing is."""
     if token.startswith(("pixmodels ", "make ")):
         return problems_of_command(token, root)
-    if "/" in token or token.endswith(FILES):
+    if "(" not in token and ("/" in token or token.endswith(FILES)):
         return [] if (root / token).exists() else [f"no file {token}"]
     section, _, key = token.partition(".")
     fields = ExperimentConfig.__dataclass_fields__
@@ -289,7 +304,7 @@ def problems_of_name(text):
     called = arguments.startswith(")(")
     arguments = arguments.removeprefix(")(")
     found = pixmodels
-    for part in path.split("."):
+    for part in [] if path == "pixmodels" else path.split("."):
         found = attribute_of(found, part)
         if found is _NOTHING:
             return [f"no name {text}"]
