@@ -34,6 +34,9 @@ class ImageClassifier(Task):
         pooling: "cls", "mean" or "map".
         dropout_rate: of the head, in [0, 1).
         labels: num_classes str, the names of the classes, or None.
+        representation_dim: width of a dense layer with tanh between pooling
+            and dropout, as in pre-training (Dosovitskiy et al. 2021, appendix
+            D.1; `pre_logits` in Google's files); None for none.
         linear_probe: whether only the head is trained. The backbone itself is
             set to `trainable = False` and runs without dropout.
         probe_norm: whether a linear probe normalises the pooled vectors.
@@ -67,7 +70,8 @@ class ImageClassifier(Task):
 
     small_options = {}
     config_names = (
-        "num_classes pooling dropout_rate labels linear_probe probe_norm"
+        "num_classes pooling dropout_rate labels representation_dim "
+        "linear_probe probe_norm"
     )
 
     def __init__(
@@ -78,6 +82,7 @@ class ImageClassifier(Task):
         pooling="cls",
         dropout_rate=0.0,
         labels=None,
+        representation_dim=None,
         linear_probe=False,
         probe_norm=True,
         **kwargs,
@@ -91,6 +96,7 @@ class ImageClassifier(Task):
         self.pooling = pooling
         self.dropout_rate = dropout_rate
         self.labels = _classification.check_classes(num_classes, labels)
+        self.representation_dim = representation_dim
         self.linear_probe = linear_probe
         self.probe_norm = probe_norm
         if linear_probe:
@@ -108,6 +114,11 @@ class ImageClassifier(Task):
         self.head_logits = _classification.dense(
             num_classes, "head_logits", self.dtype_policy
         )
+        self.head_hidden = None
+        if representation_dim is not None:
+            self.head_hidden = _classification.dense(
+                representation_dim, "head_hidden", self.dtype_policy
+            )
         self.head_pooling = self._pooling() if pooling == "map" else None
         self.head_norm = None
         if linear_probe and probe_norm:
@@ -139,6 +150,9 @@ class ImageClassifier(Task):
             self.head_pooling.build((None, None, width))
         if self.head_norm is not None:
             self.head_norm.build((None, width))
+        if self.head_hidden is not None:
+            self.head_hidden.build((None, width))
+            width = self.representation_dim
         self.head_logits.build((None, width))
         self.built = True
 
@@ -151,6 +165,8 @@ class ImageClassifier(Task):
             if isinstance(inputs, dict) and inputs.get("weight") is not None:
                 real = ops.cast(inputs["weight"], "float32") > 0
             pooled = self.head_norm(pooled, training=training, mask=real)
+        if self.head_hidden is not None:
+            pooled = ops.tanh(self.head_hidden(pooled))
         pooled = self.head_dropout(pooled, training=training)
         return ops.cast(self.head_logits(pooled), "float32")
 
