@@ -69,6 +69,15 @@ def dense(units, name, policy, **kwargs):
     )
 
 
+def one_hot(label, count):
+    """(...) int32 -> (..., count) float32; zeros for a label outside.
+
+    `keras.ops.one_hot` refuses labels that are too large on torch.
+    """
+    places = ops.arange(count, dtype="int32")
+    return ops.cast(ops.equal(label[..., None], places), "float32")
+
+
 def cross_entropy(logits, label):
     """Error and correctness of each prediction.
 
@@ -81,8 +90,8 @@ def cross_entropy(logits, label):
         both (...) float32.
     """
     # A sum with a one-hot row is one kernel under XLA; a gather is not.
-    one_hot = ops.one_hot(label, logits.shape[-1])
-    error = ops.logsumexp(logits, axis=-1) - ops.sum(one_hot * logits, axis=-1)
+    chosen = ops.sum(one_hot(label, logits.shape[-1]) * logits, axis=-1)
+    error = ops.logsumexp(logits, axis=-1) - chosen
     found = ops.cast(ops.argmax(logits, axis=-1), "int32")
     return error, ops.cast(ops.equal(found, label), "float32")
 

@@ -140,7 +140,7 @@ class DependencyParser(TextTask):
         arcs, relations = outputs["arc_logits"], outputs["relation_logits"]
         head = ops.cast(batch["head"], "int32")
         relation = ops.cast(batch["relation"], "int32")
-        gold = ops.one_hot(head, arcs.shape[-1])  # (B, W, W + 1)
+        gold = _classification.one_hot(head, arcs.shape[-1])  # (B, W, W + 1)
         counted = head >= 0
         if not self.leaky:
             # Neither words that were cut off nor those below them count.

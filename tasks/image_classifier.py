@@ -25,7 +25,8 @@ class ImageClassifier(Task):
     the sizes of the backbone's blocks). Linear probing: He et al. 2021,
     appendix A.1 and `main_linprobe.py`, whose normalisation of the pooled
     vector is one of batches, without gain and offset, epsilon 1e-6, momentum
-    0.9. Differences there: the running variance is the biased one, and filler
+    0.9; under several replicas each normalises by its own examples, as MAE's
+    do. Differences there: the running variance is the biased one, and filler
     examples (weight 0) do not count.
 
     Args:
