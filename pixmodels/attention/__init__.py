@@ -5,14 +5,24 @@
 """
 
 from pixmodels._registry import MIXERS
+from pixmodels.attention.linear import LinearAttention
 from pixmodels.attention.local import LocalAttention
 from pixmodels.attention.mixer import Mixer
+from pixmodels.attention.sliding_window import SlidingWindowAttention
 from pixmodels.attention.softmax import SoftmaxAttention
 
 names = MIXERS.names
 get = MIXERS.get
 
-__all__ = ["LocalAttention", "Mixer", "SoftmaxAttention", "get", "names"]
+__all__ = [
+    "LinearAttention",
+    "LocalAttention",
+    "Mixer",
+    "SlidingWindowAttention",
+    "SoftmaxAttention",
+    "get",
+    "names",
+]
 
 # Last, when every name above is there: one import registers all classes.
 from pixmodels import models  # noqa: E402, F401

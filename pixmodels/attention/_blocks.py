@@ -1,0 +1,113 @@
+"""Sequences cut into blocks of equal length, for mechanisms that go by blocks.
+
+Here: cutting and joining with what stands before and after a block. Not here:
+which pairs attend (the mechanisms)."""
+
+import numpy as np
+from keras import ops
+
+
+def static_length(x, axis=1):
+    """The length of a static axis, int.
+
+    Raises:
+        ValueError: if it is not known before running.
+    """
+    length = x.shape[axis]
+    if length is None:
+        raise ValueError(
+            "Expected a static length: blocks are cut before running. "
+            f"Received: shape={tuple(x.shape)}."
+        )
+    return length
+
+
+def split(x, axis, size):
+    """(..., N, ...) -> (..., n, size, ...), zeros at the end; axis >= 1."""
+    length = static_length(x, axis)
+    pad = -length % size
+    if pad:
+        widths = [(0, 0)] * len(x.shape)
+        widths[axis] = (0, pad)
+        x = ops.pad(x, widths)
+    shape = x.shape
+    count = (length + pad) // size
+    return ops.reshape(x, (-1, *shape[1:axis], count, size, *shape[axis + 1 :]))
+
+
+def with_sides(x, axis, before, after):
+    """Joins each block with the end and the start of its neighbours.
+
+    Args:
+        x: (..., n, size, ...), `axis` being that of n.
+        before, after: tokens of the previous and of the next block; at most
+            `size` each.
+
+    Returns:
+        (..., n, before + size + after, ...); zeros beyond the first and the
+        last block.
+    """
+    count, size = x.shape[axis : axis + 2]
+    front = (slice(None),) * axis
+    parts = [x]
+    if before:
+        ends = x[(*front, slice(0, count - 1), slice(size - before, size))]
+        parts.insert(0, _pad_one(ends, axis, (1, 0)))
+    if after:
+        starts = x[(*front, slice(1, count), slice(0, after))]
+        parts.append(_pad_one(starts, axis, (0, 1)))
+    return ops.concatenate(parts, axis=axis + 1) if len(parts) > 1 else x
+
+
+def _pad_one(x, axis, width):
+    widths = [(0, 0)] * len(x.shape)
+    widths[axis] = width
+    return ops.pad(x, widths)
+
+
+def prepend(prefix, blocks):
+    """Puts (B, A, P, E) in front of each block of (B, A, n, size, E)."""
+    prefix = ops.repeat(prefix[:, :, None], blocks.shape[2], axis=2)
+    return ops.concatenate([prefix, blocks], axis=3)
+
+
+def prepend_mask(mask, allowed, prefix):
+    """Lets every query attend to the real tokens of the prefix.
+
+    Args:
+        mask: (B, prefix + N) bool or None.
+        allowed: (B or 1, 1, n, size, keys) bool.
+        prefix: P, int.
+
+    Returns:
+        (B or 1, 1, n, size, P + keys) bool.
+    """
+    if mask is None:
+        first = ops.ones_like(allowed[..., :1])
+        first = ops.repeat(first, prefix, axis=-1)
+    else:
+        first = mask[:, None, None, None, :prefix]
+        rows = ops.ones_like(allowed[..., :1])
+        # Both of the mask's batch: `allowed` may come from positions alone.
+        first, allowed = first & rows, allowed & (first[..., :1] | True)
+    return ops.concatenate([first, allowed], axis=-1)
+
+
+def full_mask(mask, query, causal, rows=None):
+    """Which keys the first `rows` queries see when no window limits them.
+
+    Args:
+        mask: (B, N) or None.
+        query: (B, A, N, E).
+        causal: bool.
+        rows: int; None means all N.
+
+    Returns:
+        bool, broadcasts to (B, 1, rows, N).
+    """
+    length = static_length(query, 2)
+    pairs = np.ones((length if rows is None else rows, length), bool)
+    pairs = np.tril(pairs) if causal else pairs
+    if mask is None:
+        return ops.convert_to_tensor(pairs[None, None])
+    return pairs[None, None] & ops.cast(mask, "bool")[:, None, None, :]

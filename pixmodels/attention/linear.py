@@ -1,0 +1,82 @@
+from keras import ops
+
+from pixmodels._registry import MIXERS
+from pixmodels.attention import _kernels
+from pixmodels.attention.mixer import Mixer
+
+
+@MIXERS.register("linear")
+class LinearAttention(Mixer):
+    """Attention with the kernel `phi(q) . phi(k)`, `phi(x) = elu(x) + 1`.
+
+    `out_i = phi(q_i) S / phi(q_i) z` with `S = sum_j phi(k_j) v_j` and
+    `z = sum_j phi(k_j)` over all keys, or over j <= i in the causal form.
+    Source: Katharopoulos et al. 2020, "Transformers are RNNs", eqs. 4 to 12;
+    queries are not scaled. The causal sums go by blocks, where theirs go token
+    by token. Padding has `phi(k) = 0`; Long-Range Arena's form forgets the
+    mask. Features and sums are float32 under any policy.
+
+    Args:
+        num_heads: A.
+        block: tokens in a block of the causal form; changes speed only.
+        epsilon: added to each component of z.
+        dropout_rate: on the mixed values, as there are no probabilities.
+        Others: as `Mixer`.
+
+    Call arguments:
+        As `Mixer`. `positions` do not matter beyond their order.
+
+    Raises:
+        ValueError: for a block below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> mixer = pixmodels.attention.get("linear")(num_heads=2)
+        >>> mixer(np.ones((3, 7, 8), "float32")).shape
+        TensorShape([3, 7, 8])
+    """
+
+    causal = True
+    complexity = "O(N)"
+    permutation_equivariant = True
+    small_options = {"block": 3}
+
+    def __init__(self, num_heads, *, block=128, epsilon=1e-6, **kwargs):
+        super().__init__(num_heads, **kwargs)
+        if block < 1:
+            raise ValueError(f"Expected block >= 1. Received: block={block}.")
+        self.block = block
+        self.epsilon = epsilon
+
+    def mix(self, x, mask, positions, prefix, state, training, grid):
+        query, key = self._features(x, mask)
+        value = self.split_heads(self.value(x))
+        if self.causal:
+            mixed = _kernels.attend_past(
+                query, key, value, self.epsilon, self.block
+            )
+        else:
+            mixed = _kernels.attend(query, key, value, self.epsilon)
+        mixed = ops.cast(mixed, self.compute_dtype)
+        mixed = self.dropout(self.merge_heads(mixed), training=training)
+        return self.output_dense(mixed)
+
+    def _features(self, x, mask):
+        """Both (B, A, N, E) float32, 0 at keys outside the mask."""
+        query, key = (
+            ops.elu(ops.cast(self.split_heads(part(x)), "float32")) + 1.0
+            for part in (self.query, self.key)
+        )
+        if mask is not None:
+            key = key * ops.cast(mask, "float32")[:, None, :, None]
+        return query, key
+
+    def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
+        return _kernels.attention_map(
+            *self._features(x, mask), self.epsilon, self.causal
+        )
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(block=self.block, epsilon=self.epsilon)
+        return config

@@ -1,0 +1,154 @@
+import numpy as np
+from keras import ops
+
+from pixmodels._registry import MIXERS
+from pixmodels.attention import _blocks
+from pixmodels.attention.mixer import Mixer
+
+# Queries computed together when the window is shorter than that: smaller
+# products take longer than the pairs that a larger one computes in vain.
+_LEAST_BLOCK = 32
+
+
+@MIXERS.register("sliding_window")
+class SlidingWindowAttention(Mixer):
+    """Softmax attention to the nearest neighbours, with global prefix tokens.
+
+    Position i attends to position j when `|i - j| <= window` (2 window + 1
+    keys), and to every prefix token; prefix tokens attend to everything. The
+    causal form has `0 <= i - j <= window`. Memory is O(N window): each block
+    of queries sees the keys of its own block and `window` more on each side.
+
+    Source: the band of Beltagy et al. 2020, "Longformer", section 3.1, and
+    local-attention 1.11.2 (`exact_windowsize=True`); `exact=False` is that
+    package's plain form. Unlike there, zeros that fill up the last block are
+    never attended, and positions of a subset are respected. Long-Range
+    Arena's Longformer masks a full matrix of scores.
+
+    Args:
+        num_heads: A.
+        window: positions to each side.
+        exact: False lets position i attend to the whole of its window
+            `i // window` and of the windows before and after it (the causal
+            form: those before and its own past).
+        Others: as `Mixer`.
+
+    Call arguments:
+        As `Mixer`. With `positions`, the subset must be in ascending order:
+        windows go by position, not by place in the sequence.
+
+    Raises:
+        ValueError: for a window below 1, or a length that is not static.
+
+    Example:
+        >>> import numpy as np
+        >>> cls = pixmodels.attention.get("sliding_window")
+        >>> mixer = cls(num_heads=2, window=3)
+        >>> mixer(np.ones((3, 7, 8), "float32")).shape
+        TensorShape([3, 7, 8])
+        >>> mixer.dense_mask(7)[1].astype(int)
+        array([1, 1, 1, 1, 1, 0, 0])
+    """
+
+    causal = True
+    complexity = "O(N w)"
+    rotary = True
+    small_options = {"window": 3}
+
+    def __init__(self, num_heads, *, window=64, exact=True, **kwargs):
+        super().__init__(num_heads, **kwargs)
+        if window < 1:
+            raise ValueError(
+                f"Expected window >= 1. Received: window={window}."
+            )
+        self.window = window
+        self.exact = exact
+
+    def mix(self, x, mask, positions, prefix, state, training, grid):
+        query, key = self.queries_and_keys(x, positions, prefix, grid)
+        value = self.split_heads(self.value(x))
+        mixed = self._band(query, key, value, mask, positions, prefix, training)
+        if prefix:
+            allowed = _blocks.full_mask(mask, query, self.causal, prefix)
+            first = query[:, :, :prefix]
+            first = self.attend(first, key, value, allowed, training)
+            mixed = ops.concatenate([first, mixed], axis=2)
+        return self.output_dense(self.merge_heads(mixed))
+
+    def _reach(self, subset):
+        """Tokens before a token among which it may attend, and block size."""
+        if self.exact:
+            return self.window, max(self.window, _LEAST_BLOCK)
+        if subset:  # a window may begin anywhere in a block
+            return 2 * self.window - 1, 2 * self.window
+        return self.window, self.window
+
+    def _band(self, query, key, value, mask, positions, prefix, training):
+        """The tokens after the prefix: (B, A, N - prefix, E)."""
+        length = _blocks.static_length(query, 2) - prefix
+        before, size = self._reach(positions is not None)
+        if size >= length:  # one block: nothing before or after it
+            before, size = 0, max(length, 1)
+        after = 0 if self.causal else before
+
+        def wide(x, axis):
+            return _blocks.with_sides(
+                _blocks.split(x, axis, size), axis, before, after
+            )
+
+        real = ops.ones((1, length), dtype="bool")
+        real = wide(real if mask is None else mask[:, prefix:], 1)
+        if positions is None:
+            # The same in each block, so that no (N, w) table is needed.
+            row = np.arange(size)[:, None]
+            column = np.arange(-before, size + after)[None, :]
+            pairs = self._pairs(row, column)[None, None]
+        else:
+            row = _blocks.split(positions, 1, size)[..., :, None]
+            pairs = self._pairs(row, wide(positions, 1)[..., None, :])
+        allowed = (pairs & real[..., None, :])[:, None]  # (B, 1, n, size, keys)
+        queries = _blocks.split(query[:, :, prefix:], 2, size)
+        keys, values = (wide(t[:, :, prefix:], 2) for t in (key, value))
+        if prefix:
+            keys = _blocks.prepend(key[:, :, :prefix], keys)
+            values = _blocks.prepend(value[:, :, :prefix], values)
+            allowed = _blocks.prepend_mask(mask, allowed, prefix)
+        mixed = self.attend(queries, keys, values, allowed, training)
+        shape = (-1, self.num_heads, mixed.shape[2] * size, self._head_dim)
+        return ops.reshape(mixed, shape)[:, :, :length]
+
+    def _pairs(self, row, column):
+        """Which positions attend to which; numpy arrays or tensors."""
+        if self.exact:
+            near = (row - column <= self.window) & (column - row <= self.window)
+        else:
+            apart = row // self.window - column // self.window
+            near = (apart <= 1) & (apart >= -1)
+        return near & (row >= column) if self.causal else near
+
+    def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
+        query, key = self.queries_and_keys(x, positions, prefix, grid)
+        if positions is None:
+            positions = np.arange(x.shape[1] - prefix)[None]
+        positions = ops.convert_to_tensor(positions, "int32")
+        pairs = self._pairs(positions[:, :, None], positions[:, None, :])
+        front = ((0, 0), (prefix, 0), (prefix, 0))
+        pairs = ops.pad(pairs, front, constant_values=True)[:, None]
+        return self.weights_of(
+            query, key, pairs & _blocks.full_mask(mask, query, self.causal)
+        )
+
+    def dense_mask(self, length, prefix=0, positions=None):
+        if positions is None:
+            positions = np.arange(length - prefix)
+        positions = np.asarray(positions)
+        pairs = np.ones((length, length), bool)
+        pairs[prefix:, prefix:] = self._pairs(
+            positions[:, None], positions[None, :]
+        )
+        return np.tril(pairs) if self.causal else pairs
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(window=self.window, exact=self.exact)
+        return config

@@ -1,0 +1,88 @@
+"""Mixers against float64 numpy and against golden numbers, for tests.
+
+Here: loading of weights, projections and the plain forms. Not here: any use
+of the code under test beyond its weights."""
+
+import numpy as np
+import pixel_weights
+from keras import ops
+
+from pixmodels import attention
+
+
+def golden(shared, fixture):
+    """The arrays of a layer fixture, a dict; skips where there is none."""
+    return dict(np.load(shared(f"fixtures/layers/{fixture}.npz")))
+
+
+def load(name, arrays, heads, **options):
+    """A mixer with the projections of a fixture."""
+    biased = {p: f"w/{p}_bias" in arrays for p in "qkvo"}
+    options.setdefault("qkv_bias", biased["q"])
+    options.setdefault("use_bias", biased["o"])
+    layer = attention.get(name)(heads, **options)
+    layer.build((None, *arrays["in/x"].shape[1:]))
+    parts = (layer.query, layer.key, layer.value, layer.output_dense)
+    for part, mine in zip("qkvo", parts, strict=True):
+        if biased[part]:
+            pixel_weights.load_dense(mine, arrays, f"w/{part}")
+        else:
+            mine.kernel.assign(arrays[f"w/{part}_kernel"])
+    return layer
+
+
+def made(name, heads=3, width=15, length=None, scale=0.3, **options):
+    """A mixer with weights far from their initial values."""
+    rng = np.random.default_rng(5)
+    layer = attention.get(name)(heads, **options)
+    layer.build((None, length, width))
+    for weight in layer.trainable_weights:
+        weight.assign(rng.normal(size=weight.shape) * scale)
+    return layer
+
+
+def close(actual, expected, where=None, atol=1e-5):
+    """Asserts equality within `atol`, at the real tokens `where`."""
+    actual = ops.convert_to_numpy(actual)
+    assert np.isfinite(actual).all()
+    if where is not None:
+        actual, expected = actual[where], expected[where]
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=atol)
+
+
+def _dense(part, x):
+    weights = [np.float64(ops.convert_to_numpy(w)) for w in part.weights]
+    return x @ weights[0] + (weights[1] if len(weights) > 1 else 0)
+
+
+def heads_of(layer, x):
+    """Queries, keys and values (B, A, N, E) in float64."""
+    x = np.float64(x)
+
+    def split(part):
+        y = _dense(part, x).reshape(*x.shape[:2], layer.num_heads, -1)
+        return y.transpose(0, 2, 1, 3)
+
+    return [split(part) for part in (layer.query, layer.key, layer.value)]
+
+
+def output(layer, heads):
+    """(B, A, N, E) -> (B, N, D), through the output projection."""
+    x = heads.transpose(0, 2, 1, 3)
+    return _dense(layer.output_dense, x.reshape(*x.shape[:2], -1))
+
+
+def softmax(logits, allowed=True):
+    """Over the last axis, in float64; rows without a pair are 0."""
+    logits = np.where(allowed, logits, -np.inf)
+    top = logits.max(-1, keepdims=True)
+    weights = np.exp(logits - np.where(np.isfinite(top), top, 0))
+    total = weights.sum(-1, keepdims=True)
+    return weights / np.where(total > 0, total, 1)
+
+
+def dense_attention(layer, x, allowed):
+    """Softmax attention over the pairs of (B, N, N) bool, in float64."""
+    query, key, value = heads_of(layer, x)
+    logits = query @ key.transpose(0, 1, 3, 2) / np.sqrt(query.shape[-1])
+    return output(layer, softmax(logits, allowed[:, None]) @ value)
