@@ -43,6 +43,12 @@ def in_key_scope():
     return _SCOPE.get() is not None
 
 
+def scope_key():
+    """The surrounding scope's `[seed, step]`, (2,) int32, or None."""
+    scope = _SCOPE.get()
+    return None if scope is None else scope[0]
+
+
 def salt_of(text):
     """A layer's salt from its place in the model: int in [0, 2**31)."""
     return zlib.crc32(text.encode()) & 0x7FFFFFFF

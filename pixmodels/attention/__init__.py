@@ -8,6 +8,7 @@ from pixmodels._registry import MIXERS
 from pixmodels.attention.linear import LinearAttention
 from pixmodels.attention.local import LocalAttention
 from pixmodels.attention.mixer import Mixer
+from pixmodels.attention.performer import PerformerAttention
 from pixmodels.attention.sliding_window import SlidingWindowAttention
 from pixmodels.attention.softmax import SoftmaxAttention
 
@@ -18,6 +19,7 @@ __all__ = [
     "LinearAttention",
     "LocalAttention",
     "Mixer",
+    "PerformerAttention",
     "SlidingWindowAttention",
     "SoftmaxAttention",
     "get",

@@ -15,51 +15,70 @@ from pixmodels.attention.mixer import NEGATIVE
 _FAN = 32
 
 
-def attend(query, key, value, epsilon):
+def attend(query, key, value, mask=None, *, floor=0.0):
     """Every query over every key: out_i = q_i S / q_i z.
 
     Args:
-        query: (B, A, N, M) float32, features >= 0.
-        key: as `query`, 0 at keys that are not attended.
+        query, key: (B, A, N, M) float32, features >= 0.
         value: (B, A, N, E).
-        epsilon: added to each component of z.
+        mask: (B, N) bool or None, keys that are attended.
+        floor: added to each feature of queries and keys.
 
     Returns:
         (B, A, N, E) float32; S is the sum of the outer products of keys and
         values, z that of the keys. Without any key it is 0.
     """
-    value = ops.cast(value, "float32")
-    sums = ops.matmul(_turned(key), value)  # (B, A, M, E)
-    total = ops.sum(key, axis=2)[..., None] + epsilon  # (B, A, M, 1)
-    return ops.matmul(query, sums) / ops.matmul(query, total)
+    value = _with_ones(value, mask)
+    # Values are turned, not features, which are longer.
+    sums = ops.matmul(_turned(value), key)  # (B, A, E + 1, M)
+    if floor:
+        sums = sums + floor * ops.sum(value, axis=2)[..., None]
+    sums = _turned(sums)  # (B, A, M, E + 1)
+    mixed = ops.matmul(query, sums)
+    if floor:
+        mixed = mixed + floor * ops.sum(sums, axis=2, keepdims=True)
+    return _quotient(mixed[..., :-1], mixed[..., -1:])
 
 
-def attend_past(query, key, value, epsilon, size, shift=None, floor=None):
+def attend_past(
+    query,
+    key,
+    value,
+    mask=None,
+    *,
+    size,
+    shift=None,
+    floor=0.0,
+    epsilon=0.0,
+):
     """Query i over keys j <= i, by blocks: linear in N.
 
     Inside a block all pairs are computed; what lies before it comes from sums
     over whole blocks.
 
     Args:
-        query, key, value, epsilon: as `attend`.
+        query, key, value, mask, floor: as `attend`.
         size: tokens in a block.
         shift: (B, A, N) float32 or None. The features of key j are
             `exp(shift_j) key_j`, more than a float32 may hold: each query
-            sees them divided by the largest of these factors in its past.
-        floor: (B or 1, 1, N) float32, with `shift`: added to each feature of
-            key j after that division.
+            sees them divided by the largest of these factors in its past,
+            and `floor` is added after that division.
+        epsilon: added to each component of z.
 
     Returns:
         (B, A, N, E) float32.
     """
     length = _blocks.static_length(query, 2)
-    ones = ops.ones_like(value[..., :1], dtype="float32")
-    # A column of ones makes the denominators in the same products.
-    value = ops.concatenate([ops.cast(value, "float32"), ones], axis=-1)
     size = min(size, length)
-    query, key, value = (_blocks.split(x, 2, size) for x in (query, key, value))
+    query = query + floor
+    if shift is None:
+        key = key + floor
+    query, key, value = (
+        _blocks.split(x, 2, size) for x in (query, key, _with_ones(value, mask))
+    )
     pairs = ops.matmul(query, _turned(key))  # (B, A, n, size, size)
     past = np.tril(np.ones((size, size), "float32"))
+    weight = ops.sum(query, axis=-1, keepdims=True)  # (B, A, n, size, 1)
     if shift is None:
         mixed = ops.matmul(pairs * past, value)
         before = _before(ops.matmul(_turned(key), value))
@@ -68,16 +87,37 @@ def attend_past(query, key, value, epsilon, size, shift=None, floor=None):
         top, shift = (
             _blocks.split(x, 2, size) for x in (_running_max(shift), shift)
         )
-        weight = ops.sum(query, axis=-1, keepdims=True)  # (B, A, n, size, 1)
-        floor = _blocks.split(floor, 2, size)[..., None, :]
-        pairs = pairs * _factors(shift, top, past) + weight * (floor * past)
-        mixed = ops.matmul(pairs, value)
+        pairs = pairs * _factors(shift, top, past)
+        mixed = ops.matmul(pairs + floor * weight * past, value)
         mixed = mixed + _past_blocks(query, key, value, shift, top)
-        mixed = mixed + weight * _before(ops.matmul(floor, value))
-    total = ops.sum(query, axis=-1, keepdims=True) * epsilon + mixed[..., -1:]
-    mixed = mixed[..., :-1] / total
-    shape = (-1, mixed.shape[1], mixed.shape[2] * size, mixed.shape[4])
-    return ops.reshape(mixed, shape)[:, :, :length]
+        lowest = floor * ops.sum(value, axis=3, keepdims=True)
+        mixed = mixed + weight * _before(lowest)
+    mixed = _joined(mixed, length)
+    total = mixed[..., -1:] + epsilon * _joined(weight, length)
+    return _quotient(mixed[..., :-1], total)
+
+
+def _with_ones(value, mask):
+    """Values in float32 and a 1 behind each, all 0 outside the mask.
+
+    The column of ones makes the denominators in the same products.
+    """
+    value = ops.cast(value, "float32")
+    value = ops.concatenate([value, ops.ones_like(value[..., :1])], axis=-1)
+    if mask is None:
+        return value
+    return value * ops.cast(mask, "float32")[:, None, :, None]
+
+
+def _joined(x, length):
+    """(B, A, n, size, E) -> (B, A, N, E)."""
+    shape = (-1, x.shape[1], x.shape[2] * x.shape[3], x.shape[4])
+    return ops.reshape(x, shape)[:, :, :length]
+
+
+def _quotient(mixed, total):
+    """0 where there was nothing to add up, and no 0 / 0 in gradients."""
+    return mixed / ops.where(total > 0, total, 1.0)
 
 
 def _past_blocks(query, key, value, shift, top):
@@ -108,9 +148,10 @@ def _before(sums, level=None):
     strict = np.tril(np.ones((fan, fan), "float32"), -1)
     if level is not None:
         # Filled up with the last level, so that it does not fall.
-        widths = ((0, 0), (0, 0), (0, -count % fan))
-        before = _blocks.split(ops.pad(_delayed(level), widths, "edge"), 2, fan)
-        level = _blocks.split(ops.pad(level, widths, "edge"), 2, fan)
+        end = ops.repeat(level[..., -1:], -count % fan + 1, axis=-1)
+        level = ops.concatenate([level[..., :-1], end], axis=-1)
+        before = _blocks.split(_delayed(level), 2, fan)
+        level = _blocks.split(level, 2, fan)
         strict = _factors(level, before, strict)
     found = ops.matmul(strict, groups)
     if count > fan:
@@ -158,15 +199,22 @@ def _turned(x):
     return ops.transpose(x, (*axes, len(axes) + 1, len(axes)))
 
 
-def attention_map(query, key, epsilon, causal):
+def attention_map(
+    query, key, mask=None, *, causal=False, floor=0.0, epsilon=0.0
+):
     """The weights of the values: (B, A, N, N) float32, O(N^2) memory.
 
     Args:
-        query, key, epsilon: as `attend`.
-        causal: bool.
+        query, key, mask, floor: as `attend`.
+        causal: bool, past keys only.
+        epsilon: added to each component of z.
     """
-    pairs = ops.matmul(query, _turned(key))
-    total = ops.sum(query, axis=-1, keepdims=True) * epsilon
+    query = query + floor
+    pairs = ops.matmul(query, _turned(key + floor))
+    if mask is not None:
+        pairs = pairs * ops.cast(mask, "float32")[:, None, None, :]
     if causal:
         pairs = pairs * np.tril(np.ones(pairs.shape[-2:], "float32"))
-    return pairs / (ops.sum(pairs, axis=-1, keepdims=True) + total)
+    total = ops.sum(pairs, axis=-1, keepdims=True)
+    total = total + epsilon * ops.sum(query, axis=-1, keepdims=True)
+    return _quotient(pairs, total)

@@ -49,31 +49,46 @@ class LinearAttention(Mixer):
         self.epsilon = epsilon
 
     def mix(self, x, mask, positions, prefix, state, training, grid):
-        query, key = self._features(x, mask)
+        query, key = self._features(x)
         value = self.split_heads(self.value(x))
         if self.causal:
             mixed = _kernels.attend_past(
-                query, key, value, self.epsilon, self.block
+                query,
+                key,
+                value,
+                mask,
+                size=self.block,
+                epsilon=self.epsilon,
             )
         else:
-            mixed = _kernels.attend(query, key, value, self.epsilon)
+            mixed = self._all_keys(query, key, value, mask)
         mixed = ops.cast(mixed, self.compute_dtype)
         mixed = self.dropout(self.merge_heads(mixed), training=training)
         return self.output_dense(mixed)
 
-    def _features(self, x, mask):
-        """Both (B, A, N, E) float32, 0 at keys outside the mask."""
-        query, key = (
+    def _all_keys(self, query, key, value, mask):
+        # As `_kernels.attend`, but features are as short as values here: a
+        # column of ones would cost more than a product for the denominators.
+        if mask is not None:
+            key = key * ops.cast(mask, "float32")[:, None, :, None]
+        value = ops.cast(value, "float32")
+        sums = ops.matmul(ops.transpose(key, (0, 1, 3, 2)), value)
+        total = ops.sum(key, axis=2)[..., None] + self.epsilon  # (B, A, E, 1)
+        return ops.matmul(query, sums) / ops.matmul(query, total)
+
+    def _features(self, x):
+        """Those of queries and keys, both (B, A, N, E) float32."""
+        return tuple(
             ops.elu(ops.cast(self.split_heads(part(x)), "float32")) + 1.0
             for part in (self.query, self.key)
         )
-        if mask is not None:
-            key = key * ops.cast(mask, "float32")[:, None, :, None]
-        return query, key
 
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         return _kernels.attention_map(
-            *self._features(x, mask), self.epsilon, self.causal
+            *self._features(x),
+            mask,
+            causal=self.causal,
+            epsilon=self.epsilon,
         )
 
     def get_config(self):

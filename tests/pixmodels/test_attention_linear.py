@@ -77,13 +77,15 @@ def test_sums_of_a_mixed_policy_are_float32():
     # In bfloat16 a sum stands still at 256: 257 is not one of its numbers.
     layer = attention.get("linear")(1, dtype="mixed_bfloat16")
     layer.build((None, None, 2))
-    x = np.zeros((1, 1031, 2), "float32")
-    features = layer._features(ops.convert_to_tensor(x, "bfloat16"), None)
-    value = ops.concatenate(
-        [ops.ones((1, 1, 1030, 2)), ops.zeros((1, 1, 1, 2))], 2
-    )
-    y = _kernels.attend(*features, value, 0.0)
-    np.testing.assert_allclose(ops.convert_to_numpy(y), 1030 / 1031, rtol=1e-6)
+    query, key = layer._features(ops.zeros((1, 1031, 2), "bfloat16"))
+    value = np.ones((1, 1, 1031, 2), "float32")
+    value[:, :, -1] = 0
+    value = ops.convert_to_tensor(value, "bfloat16")
+    all_keys = layer._all_keys(query, key, value, None)
+    past = _kernels.attend_past(query, key, value, size=7)[:, :, -1:]
+    for y in (all_keys, past):
+        y = ops.convert_to_numpy(y)
+        np.testing.assert_allclose(y, 1030 / 1031, rtol=1e-6)
 
 
 def test_what_cannot_be_is_refused():
