@@ -6,6 +6,7 @@
 
 from pixmodels._registry import MIXERS
 from pixmodels.attention.linear import LinearAttention
+from pixmodels.attention.linformer import LinformerAttention
 from pixmodels.attention.local import LocalAttention
 from pixmodels.attention.mixer import Mixer
 from pixmodels.attention.performer import PerformerAttention
@@ -17,6 +18,7 @@ get = MIXERS.get
 
 __all__ = [
     "LinearAttention",
+    "LinformerAttention",
     "LocalAttention",
     "Mixer",
     "PerformerAttention",
