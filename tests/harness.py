@@ -389,6 +389,8 @@ def compiled(function, jit):
 def loss_and_gradients(loss, weights):
     """The scalar and its gradients as numpy arrays, on any backend."""
     backend = keras.backend.backend()
+    if not weights:  # fnet has none, and torch would refuse
+        return float(ops.convert_to_numpy(loss())), []
     if backend == "tensorflow":
         import tensorflow as tf
 

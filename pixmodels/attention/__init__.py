@@ -5,10 +5,12 @@
 """
 
 from pixmodels._registry import MIXERS
+from pixmodels.attention.fnet import FNetMixer
 from pixmodels.attention.linear import LinearAttention
 from pixmodels.attention.linformer import LinformerAttention
 from pixmodels.attention.local import LocalAttention
 from pixmodels.attention.mixer import Mixer
+from pixmodels.attention.nystrom import NystromAttention
 from pixmodels.attention.performer import PerformerAttention
 from pixmodels.attention.sliding_window import SlidingWindowAttention
 from pixmodels.attention.softmax import SoftmaxAttention
@@ -17,10 +19,12 @@ names = MIXERS.names
 get = MIXERS.get
 
 __all__ = [
+    "FNetMixer",
     "LinearAttention",
     "LinformerAttention",
     "LocalAttention",
     "Mixer",
+    "NystromAttention",
     "PerformerAttention",
     "SlidingWindowAttention",
     "SoftmaxAttention",
