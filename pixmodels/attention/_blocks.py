@@ -108,6 +108,7 @@ def full_mask(mask, query, causal, rows=None):
     length = static_length(query, 2)
     pairs = np.ones((length if rows is None else rows, length), bool)
     pairs = np.tril(pairs) if causal else pairs
+    pairs = ops.convert_to_tensor(pairs[None, None])
     if mask is None:
-        return ops.convert_to_tensor(pairs[None, None])
-    return pairs[None, None] & ops.cast(mask, "bool")[:, None, None, :]
+        return pairs
+    return pairs & ops.cast(mask, "bool")[:, None, None, :]

@@ -77,7 +77,7 @@ def attend_past(
         _blocks.split(x, 2, size) for x in (query, key, _with_ones(value, mask))
     )
     pairs = ops.matmul(query, _turned(key))  # (B, A, n, size, size)
-    past = np.tril(np.ones((size, size), "float32"))
+    past = _triangle(size)
     weight = ops.sum(query, axis=-1, keepdims=True)  # (B, A, n, size, 1)
     if shift is None:
         mixed = ops.matmul(pairs * past, value)
@@ -145,7 +145,7 @@ def _before(sums, level=None):
     fan = min(_FAN, count)
     flat = (-1, *sums.shape[1:3], sums.shape[3] * sums.shape[4])
     groups = _blocks.split(ops.reshape(sums, flat), 2, fan)  # (B, A, g, fan, F)
-    strict = np.tril(np.ones((fan, fan), "float32"), -1)
+    strict = _triangle(fan, -1)
     if level is not None:
         # Filled up with the last level, so that it does not fall.
         end = ops.repeat(level[..., -1:], -count % fan + 1, axis=-1)
@@ -193,6 +193,12 @@ def _delayed(x, step=1):
     return ops.pad(x[..., :-step], widths, constant_values=NEGATIVE)
 
 
+def _triangle(size, diagonal=0):
+    """(size, size) float32, 1 on and below the diagonal."""
+    ones = np.ones((size, size), "float32")
+    return ops.convert_to_tensor(np.tril(ones, diagonal))
+
+
 def _turned(x):
     """Swaps the last two axes."""
     axes = tuple(range(len(x.shape) - 2))
@@ -214,7 +220,7 @@ def attention_map(
     if mask is not None:
         pairs = pairs * ops.cast(mask, "float32")[:, None, None, :]
     if causal:
-        pairs = pairs * np.tril(np.ones(pairs.shape[-2:], "float32"))
+        pairs = pairs * _triangle(pairs.shape[-1])
     total = ops.sum(pairs, axis=-1, keepdims=True)
     total = total + epsilon * ops.sum(query, axis=-1, keepdims=True)
     return _quotient(pairs, total)

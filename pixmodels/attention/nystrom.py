@@ -54,7 +54,7 @@ class NystromAttention(Mixer):
     """
 
     complexity = "O(N L)"
-    small_options = {"num_landmarks": 3, "conv_kernel": 3}
+    small_options = {"num_landmarks": 3, "iterations": 3, "conv_kernel": 3}
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class NystromAttention(Mixer):
         middle = self.weights_of(near, far, columns)  # (B, A, L, L)
         if real is not None:
             # A landmark without tokens stands apart from all others.
-            eye = np.eye(middle.shape[-1], dtype="float32")
+            eye = ops.eye(middle.shape[-1], dtype="float32")
             middle = ops.where(real[:, None, :, None], middle, eye)
         mixed = ops.matmul(self.weights_of(near, key, allowed), value)
         mixed = ops.matmul(self._inverse(middle), mixed)
@@ -154,7 +154,7 @@ class NystromAttention(Mixer):
         norm = ops.max(ops.sum(matrix, axis=-2), axis=-1)[..., None, None]
         if self.pinv_scale == "batch":
             norm = ops.max(norm)
-        eye = np.eye(matrix.shape[-1], dtype="float32")
+        eye = ops.eye(matrix.shape[-1], dtype="float32")
         inverse = ops.swapaxes(matrix, -1, -2) / norm
         for _ in range(self.iterations):
             product = ops.matmul(matrix, inverse)

@@ -103,6 +103,7 @@ class SlidingWindowAttention(Mixer):
             row = np.arange(size)[:, None]
             column = np.arange(-before, size + after)[None, :]
             pairs = self._pairs(row, column)[None, None]
+            pairs = ops.convert_to_tensor(pairs)
         else:
             row = _blocks.split(positions, 1, size)[..., :, None]
             pairs = self._pairs(row, wide(positions, 1)[..., None, :])
@@ -129,8 +130,7 @@ class SlidingWindowAttention(Mixer):
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         query, key = self.queries_and_keys(x, positions, prefix, grid)
         if positions is None:
-            positions = np.arange(x.shape[1] - prefix)[None]
-        positions = ops.convert_to_tensor(positions, "int32")
+            positions = ops.arange(x.shape[1] - prefix, dtype="int32")[None]
         pairs = self._pairs(positions[:, :, None], positions[:, None, :])
         front = ((0, 0), (prefix, 0), (prefix, 0))
         pairs = ops.pad(pairs, front, constant_values=True)[:, None]

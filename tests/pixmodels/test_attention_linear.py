@@ -38,8 +38,8 @@ def _plain(layer, x, mask):
 
 @settings(max_examples=20)
 @given(
-    st.integers(1, 47),
-    st.sampled_from([1, 2, 5, 64]),
+    st.sampled_from([1, 2, 13, 47]),
+    st.sampled_from([1, 5, 64]),
     st.booleans(),
     st.booleans(),
     st.integers(0, 2**31),

@@ -91,10 +91,10 @@ def _convolved(layer, tokens, places):
 
 @settings(max_examples=20)
 @given(
-    st.integers(1, 23),
-    st.integers(0, 2),
-    st.sampled_from([1, 3, 5, 29]),
-    st.sampled_from([None, 1, 5]),
+    st.sampled_from([1, 2, 7, 23]),
+    st.sampled_from([0, 2]),
+    st.sampled_from([1, 5, 29]),
+    st.sampled_from([None, 5]),
     st.booleans(),
     st.booleans(),
     st.integers(0, 2**31),
@@ -164,8 +164,8 @@ def test_the_batch_does_not_matter():
     x = np.random.default_rng(3).normal(size=(2, 13, 15)).astype("float32")
     x[1] *= 9
     mixer_numbers.close(layer(x)[:1], ops.convert_to_numpy(layer(x[:1])))
-    pair, alone = released(x)[:1], released(x[:1])
-    assert float(ops.max(ops.abs(pair - alone))) > 1e-4
+    pair, alone = (ops.convert_to_numpy(released(t)) for t in (x, x[:1]))
+    assert np.abs(pair[:1] - alone).max() > 1e-4
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,8 @@ def pairs_shape(x):
 
 @settings(max_examples=25)
 @given(
-    st.integers(1, 43),
-    st.sampled_from([1, 2, 5, 64]),
+    st.sampled_from([1, 2, 13, 43]),
+    st.sampled_from([1, 5, 64]),
     st.sampled_from(["softmax", "relu"]),
     st.booleans(),
     st.booleans(),

@@ -38,9 +38,9 @@ def test_pattern_by_hand():
 
 @settings(max_examples=25)
 @given(
-    st.integers(1, 83),
-    st.integers(0, 2),
-    st.sampled_from([1, 2, 5, 11, 37]),
+    st.sampled_from([1, 2, 13, 37, 83]),
+    st.sampled_from([0, 2]),
+    st.sampled_from([1, 2, 11, 37]),
     st.booleans(),
     st.booleans(),
     st.booleans(),
