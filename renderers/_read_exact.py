@@ -27,28 +27,28 @@ class ExactReader:
     """
 
     def __init__(self, tokens):
-        self._tokens = tokens
+        self.tokens = tokens
         self._trie = {}
         pairs = tokens.pairs
         self._steps = {}
         inked = tokens.widths > 0
-        self._reach = int(min(tokens.lefts[inked].min(initial=0), 0))
-        self._depth = 1
-        self._lefts = tokens.lefts.tolist()
-        self._ends = (tokens.lefts + tokens.widths).tolist()
-        self._advances = tokens.advances.tolist()
-        self._index = pairs.index.tolist()
+        self.reach = int(min(tokens.lefts[inked].min(initial=0), 0))
+        self.depth = 1
+        self.lefts = tokens.lefts.tolist()
+        self.ends = (tokens.lefts + tokens.widths).tolist()
+        self.advances = tokens.advances.tolist()
+        self.index = pairs.index.tolist()
         self._rows = {}
-        self._contexts = tokens.contexts.tolist()
-        self._allowed = [bytes(row) for row in tokens.allowed.astype("u1")]
-        self._mixed = not tokens.allowed.all()
-        self.margin = max(0, -self._reach)
-        deepest = max(1, int(max(self._ends, default=1)))
+        self.contexts = tokens.contexts.tolist()
+        self.allowed = [bytes(row) for row in tokens.allowed.astype("u1")]
+        self.is_mixed = not tokens.allowed.all()
+        self.margin = max(0, -self.reach)
+        deepest = max(1, int(max(self.ends, default=1)))
         height = tokens.inks[0].shape[1]
         shape = (len(tokens), self.margin + deepest, height)
         self.padded = np.zeros(shape, np.uint8)
         for token, ink in enumerate(tokens.inks):
-            first = self.margin + self._lefts[token]
+            first = self.margin + self.lefts[token]
             if len(ink):
                 self.padded[token, first : first + len(ink)] = ink
         safe = pairs.safe()
@@ -57,10 +57,10 @@ class ExactReader:
                 self._insert(token, int(safe[token]))
 
     def _insert(self, token, safe):
-        tokens = self._tokens
-        left, ink = self._lefts[token], tokens.inks[token]
+        tokens = self.tokens
+        left, ink = self.lefts[token], tokens.inks[token]
         height = ink.shape[1]
-        end = self._ends[token]
+        end = self.ends[token]
         depth = max(min(safe, end), 0) if len(ink) else max(safe, 1)
         columns = np.zeros((max(depth, end, 0), height), np.uint8)
         if len(ink):
@@ -73,14 +73,14 @@ class ExactReader:
             if number == depth and depth < end:
                 node.setdefault(_END, []).append((token, False))
         node.setdefault(_END, []).append((token, True))
-        self._depth = max(self._depth, len(columns))
+        self.depth = max(self.depth, len(columns))
 
     def steps(self, token):
         """Ascending distances from its pen at which a neighbour may stand."""
-        place = self._index[token]
+        place = self.index[token]
         found = self._rows.get(place)
         if found is None:
-            row = self._tokens.pairs.delta[place]
+            row = self.tokens.pairs.delta[place]
             deltas = np.unique(row[row != NEVER])
             found = self._rows[place] = (row.tolist(), deltas.tolist())
         return found
@@ -152,7 +152,7 @@ class _Search:
     def __init__(self, reader, ink, start, patch, clipped, full=False):
         self._reader = reader
         self._full = (ink == 255) if full else None
-        self._tokens = reader._tokens
+        self._tokens = reader.tokens
         self._ink = ink
         self._width = len(ink)
         self._patch = patch
@@ -165,10 +165,10 @@ class _Search:
             data[at : at + height] for at in range(0, len(data), height)
         ]
         tail = None if clipped else self._blank
-        self._columns += [tail] * (reader._depth + 64)
+        self._columns += [tail] * (reader.depth + 64)
         self._next = _next_ink(ink)
         # With room on both sides; beyond a clipped line anything may be.
-        pad = ((64, reader._depth + 128), (0, 0))
+        pad = ((64, reader.depth + 128), (0, 0))
         self._room = np.pad(ink, pad)
         if clipped:
             self._room[64 + self._width :] = 255
@@ -194,17 +194,17 @@ class _Search:
 
     def _follow(self, number, pen, token, left, free):
         row, deltas = self._reader.steps(token)
-        advance = pen + self._reader._advances[token]
-        least = self._reader._reach
+        advance = pen + self._reader.advances[token]
+        least = self._reader.reach
         for delta in deltas:
             at = advance + delta
             if at + least <= free:
                 self._expand(number, token, at, row, free, left, delta)
         if self._patch and self._tokens.space is not None:
             space = self._tokens.space
-            delta = row[self._reader._index[space]]
+            delta = row[self._reader.index[space]]
             if delta != NEVER:
-                end = advance + delta + self._reader._advances[space]
+                end = advance + delta + self._reader.advances[space]
                 at = -(-end // self._patch) * self._patch
                 if at + least <= free:
                     self._expand(number, None, at, None, free, left, gap=1)
@@ -214,16 +214,16 @@ class _Search:
         reader = self._reader
         found = self._walk(at, free, left)
         if row is not None:
-            index = reader._index
+            index = reader.index
             found = [pair for pair in found if row[index[pair[0]]] == delta]
-        if token is not None and reader._mixed:
-            follows = reader._allowed[reader._contexts[token]]
+        if token is not None and reader.is_mixed:
+            follows = reader.allowed[reader.contexts[token]]
             found = [pair for pair in found if follows[pair[0]]]
         begin = -1 if source is None else source
         unsure = []
         for number, whole in found:
-            first = at + reader._lefts[number]
-            end = at + reader._ends[number]
+            first = at + reader.lefts[number]
+            end = at + reader.ends[number]
             if first == end:
                 placed = left, free
             elif free < first or not 0 <= first < self._width:
@@ -274,7 +274,7 @@ class _Search:
             return ()
         if left is None and (at, free) in self._walks:
             return self._walks[at, free]
-        depth = self._reader._depth
+        depth = self._reader.depth
         columns = self._columns[at : at + depth]
         for place in range(min(free - at, depth, self._width - at)):
             columns[place] = self._blank
@@ -295,8 +295,8 @@ class _Search:
 
     def _subtract(self, token, at, left):
         """`(left, free)` after a token is set, or None where it cannot."""
-        first = at + self._reader._lefts[token]
-        end = min(at + self._reader._ends[token], self._width)
+        first = at + self._reader.lefts[token]
+        end = min(at + self._reader.ends[token], self._width)
         below = first
         stop = end
         if left is not None:

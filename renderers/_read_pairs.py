@@ -247,7 +247,7 @@ class Pairs:
         grow = size - len(self.delta)
         self.delta = np.pad(self.delta, ((0, grow), (0, grow)))
         place = self._places
-        for (right, _), token in forms.items():
+        for token in forms.values():
             self.delta[:, place[token]] = NEVER
         for left, right, token in needs:
             self.delta[place[left], place[right]] = NEVER
@@ -264,9 +264,7 @@ class Pairs:
             (what tells it from others, Shaped).
         """
         text = self._text(right, key) + self._text(left, key)
-        run = self._shaper.run(
-            text, Run(0, len(text), 1, key.script, key.font)
-        )
+        run = self._shaper.run(text, Run(0, len(text), 1, key.script, key.font))
         one, two = self._tokens.shaped(left), self._tokens.shaped(right)
         if len(run.glyphs) != one.count + two.count:
             return None

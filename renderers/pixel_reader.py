@@ -142,7 +142,6 @@ class PixelReader:
         Raises:
             TypeError, ValueError: says what was expected.
         """
-        height, width = self._patch
         channels = 3 if self.renderer.color_mode == "rgb" else 1
         given = check_pixels(pixels, num_patches, self._patch, channels)
         rows, places = [], []
@@ -229,7 +228,7 @@ class PixelReader:
     def _starts(ink, is_page):
         """Pens at which a text may begin; flush right ones near the ink."""
         inked = np.flatnonzero(ink.max(axis=1, initial=0) > 0.5)
-        if not is_page or not len(inked) or inked[0] < 4 * MARGIN:
+        if not is_page or not len(inked):
             return [MARGIN]
         first = int(inked[0])
         return [MARGIN, *range(max(MARGIN + 1, first - 4), first + 4)]
@@ -273,7 +272,7 @@ class PixelReader:
 
     def _assemble(self, lines, options, attempt, given):
         """`(parts, characters)` of one row or page."""
-        height, width = self._patch
+        width = self._patch[1]
         columns = given.levels.shape[2] // width
         parts, characters = [], []
         for (part, glyphs, _), orders_ in zip(lines, options):
@@ -306,7 +305,11 @@ class PixelReader:
         height, width = self._patch
         rows = given.levels.shape[1] // height
         columns = given.levels.shape[2] // width
-        drawn = self._draw_again([parts for parts, _ in texts], rows, columns)
+        closed = [
+            lines[n][-1][0].is_closed if lines[n] else True for n in numbers
+        ]
+        parts = [parts for parts, _ in texts]
+        drawn = self._draw_again(parts, closed, rows, columns)
         errors = []
         for number, picture in zip(numbers, drawn):
             target = given.levels[number]
@@ -325,32 +328,37 @@ class PixelReader:
             errors.append(float(np.square(difference / 255).mean()))
         return errors
 
-    def _draw_again(self, texts, rows, columns):
+    def _draw_again(self, texts, closed, rows, columns):
         """uint8 pictures at least as wide as given, None where impossible."""
         renderer = self.renderer
-        # One more, so that a line without its end patch is drawn in full.
-        wide = min(max(columns + 2, 2), renderer.max_patches)
         result = [None] * len(texts)
-        if rows > 1:
-            if rows * columns > renderer.max_patches or columns < 2:
-                return result
-            if renderer.layout != "continuous":
-                return result
-            pages = ["\n".join(parts) for parts in texts]
-            return list(renderer.page(pages, rows=rows, columns=columns).pixels)
-        if columns > renderer.max_patches:
+        if rows * columns > renderer.max_patches:
             return result
-        simple = [n for n, parts in enumerate(texts) if len(parts) < 3]
+        if rows > 1:
+            if renderer.layout == "continuous" and columns > 1:
+                pages = ["\n".join(parts) for parts in texts]
+                page = renderer.page(pages, rows=rows, columns=columns)
+                return list(page.pixels)
+            return result
+        # Without an end patch in the picture, it is drawn beyond.
+        for is_closed, wide in ((True, columns), (False, columns + 2)):
+            wide = min(max(wide, 2), renderer.max_patches)
+            some = [n for n in range(len(texts)) if closed[n] == is_closed]
+            self._draw_rows(texts, some, wide, result)
+        return result
+
+    def _draw_rows(self, texts, numbers, wide, result):
+        renderer = self.renderer
+        simple = [n for n in numbers if len(texts[n]) < 3]
         items = [self._item(texts[n]) for n in simple]
         if items:
             for number, picture in zip(simple, renderer(items, wide).pixels):
                 result[number] = picture
-        for number, parts in enumerate(texts):
-            if len(parts) > 2:
-                pixels = renderer.pack(list(parts), wide).pixels
+        for number in numbers:
+            if len(texts[number]) > 2:
+                pixels = renderer.pack(list(texts[number]), wide).pixels
                 if len(pixels) == 1:
                     result[number] = pixels[0]
-        return result
 
     def _item(self, parts):
         if len(parts) == 2:
