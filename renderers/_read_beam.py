@@ -11,6 +11,7 @@ import numpy as np
 from pixmodels.renderers._read_beam_search import BeamSearch
 from pixmodels.renderers._read_pairs import NEVER
 
+_ODD_END = -5.0  # Weight of an end that the end patch speaks against.
 _SHAPES = 64  # Of which pictures are made when they are ranked.
 _SIDE = 32  # Lines that are read side by side,
 _VALUES = 1 << 24  # as long as they are not too long.
@@ -153,10 +154,18 @@ class Noisy:
         weights: float32 (W,), 1 / (2 sigma^2) of the noise in each column.
         starts: list of int, pens at which the line may begin.
         patch: width of a patch where words stand at patches; else None.
+        ends: (first, last) pen at which the text may end; spaces after it
+            come more often beyond.
     """
 
-    def __init__(self, ink, weights, starts, patch=None):
+    def __init__(self, ink, weights, starts, patch=None, ends=None):
         self.ink = ink
         self.weights = weights
         self.starts = starts
         self.patch = patch
+        self.ends = ends
+
+    def last(self, pens):
+        """Weight of an end at pens, float of their shape."""
+        first, last = self.ends or (0, len(self.ink) + 1)
+        return np.where((pens >= first) & (pens <= last), 0.0, _ODD_END)

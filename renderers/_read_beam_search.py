@@ -357,7 +357,7 @@ class BeamSearch:
             part = edges[owner == row]
             part[:, :2] = np.searchsorted(mine, part[:, :2])
             ends = pens[mine] + self._tokens.advances[tokens[mine]]
-            last = np.where(ends <= len(line.ink) + 1, 0.0, -1.0)
+            last = line.last(ends)
             part = part[np.argsort(part[:, 1], kind="stable")]
             found = Lattice(
                 pens[mine], tokens[mine], own[mine], first[mine], last, part

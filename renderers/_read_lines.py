@@ -132,7 +132,14 @@ class LineReader:
         return found
 
     def _noisy(self, line, guess):
-        return Noisy(guess.ink, guess.weights, line.starts, self._words)
+        ends = None
+        if line.is_closed:
+            # The black patch is the first that leaves the margin free.
+            width = len(line.noisy)
+            ends = width - self._patch - MARGIN + 1, width - MARGIN
+            if width == self._patch:
+                ends = 0, ends[1]
+        return Noisy(guess.ink, guess.weights, line.starts, self._words, ends)
 
     def _picture(self, steps, shape):
         """float32 (W, H): the ink of a path."""

@@ -27,6 +27,21 @@ def render(args):
     )
 
 
+def read(args):
+    """Prints the text in a picture that `render` drew."""
+    from pixmodels.training import _read
+
+    _read.run(
+        args.image,
+        fonts=args.font,
+        font_size=args.font_size,
+        dpi=args.dpi,
+        layout=args.layout,
+        scripts=args.script,
+        characters=args.characters,
+    )
+
+
 def render_corpus(args):
     """Draws files of lines into shards, or checks a folder of them."""
     from pixmodels.training import _corpus

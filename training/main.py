@@ -72,6 +72,7 @@ def _parser():
     )
     for add in (
         _add_render,
+        _add_read,
         _add_render_corpus,
         _add_pretrain,
         _add_finetune,
@@ -124,6 +125,35 @@ def _add_render(commands):
         default=[],
         metavar="NAME:P",
         help="perturb texts, e.g. inner_swap:0.2; repeatable, in order",
+    )
+    return command
+
+
+def _add_read(commands):
+    command = commands.add_parser(
+        "read", help="print the text of a PNG that render drew"
+    )
+    command.add_argument("image", help="picture, each row of patches a text")
+    command.add_argument(
+        "--script",
+        action="append",
+        default=[],
+        help="ISO 15924 code of its letters, repeatable (default Latn)",
+    )
+    command.add_argument(
+        "--characters", help="look for these characters only"
+    )
+    command.add_argument(
+        "--font", action="append", default=[], help="as for render"
+    )
+    command.add_argument(
+        "--font-size", type=float, default=8.0, help="in points (default 8)"
+    )
+    command.add_argument(
+        "--dpi", type=int, default=120, help="dots per inch (default 120)"
+    )
+    command.add_argument(
+        "--layout", default="continuous", help="continuous (default) or words"
     )
     return command
 

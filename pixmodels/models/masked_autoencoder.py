@@ -336,6 +336,23 @@ class MaskedAutoencoder(keras.Model):
         """
         return _pictures.reconstruct(self, inputs, key)
 
+    def read(self, inputs, reader, key=(0, 0)):
+        """Text out of the pixels that the model predicts.
+
+        Args:
+            inputs, key: as for `reconstruct`.
+            reader: a `pixmodels.renderers.PixelReader` of the renderer that
+                drew the texts.
+
+        Returns:
+            list of B `ReadText`.
+        """
+        pictures = self.reconstruct(inputs, key)["reconstructed"]
+        ends = inputs.get("num_patches")
+        if ends is not None:
+            ends = ops.convert_to_numpy(ends)
+        return reader.read(pictures, ends)
+
     def batch_spec(self, batch_size, length=None):
         """Shapes and dtypes of a training batch.
 
