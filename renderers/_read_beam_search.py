@@ -8,8 +8,9 @@ import numpy as np
 from pixmodels.renderers._read_lattice import Lattice
 
 _CANDIDATES = 24  # Tokens looked at for each pen.
-_DROP = 24.0  # Below the best by this weight, states are dropped.
-_UNKNOWN_PIXELS = 1.5  # So much of unknown ink drops no state, either.
+_DROP = 40.0  # Below the best by this weight, states are dropped.
+_UNKNOWN_PIXELS = 3.0  # So much of unknown ink drops no state, either.
+_FEW = 3  # States that are kept where all are dropped.
 _EDGE = 10.0  # As much for the ways that lead to one state.
 _BLANK_SHARE = 0.15  # So many columns of a line are blank, at the least.
 _LOOK = 14  # Columns before, of which the best state is compared with.
@@ -128,9 +129,9 @@ class BeamSearch:
         self._fall = (
             0.5 * self._reader.height * np.maximum(_LOOK - self._look, 0)
         )
+        # The furthest pen to which a way leads.
+        self._reach = np.zeros(count, np.int64)
         self._lengths = np.array([len(line.ink) for line in self._lines])
-        weights = [np.median(line.weights) for line in self._lines]
-        self._drop = _DROP + _UNKNOWN_PIXELS * np.array(weights)[:, None]
         self._top = np.full((count, self._width + 64 + _LOOK), -np.inf)
         self._found = [], []  # States, edges.
         self._states = 0
@@ -161,7 +162,7 @@ class BeamSearch:
         # what all columns before have lost.
         net = value - self._gains[:, pen] + self._sure[:, pen] - over
         net -= self._paid[:, pen, None]
-        kept = self._keep(pen + self._reader.safe[tokens], net)
+        kept = self._keep(pen, tokens, net)
         if kept.any():
             numbers = self._add(pen, tokens, kept, value, own, first)
             if edges is not None:
@@ -171,6 +172,8 @@ class BeamSearch:
         """Adds the states that are kept; their numbers, else -1."""
         rows, columns = np.nonzero(kept)
         total = len(rows)
+        beyond = pen + self._tokens.advances[tokens[rows, columns]]
+        np.maximum.at(self._reach, rows, beyond)
         numbers = np.full(kept.shape, -1, np.int64)
         numbers[kept] = np.arange(self._states, self._states + total)
         self._states += total
@@ -227,17 +230,20 @@ class BeamSearch:
         gains -= reader.squares[tokens] * weight
         return np.cumsum(gains[:, ::-1], axis=1)[:, ::-1]
 
-    def _keep(self, sure, net):
+    def _keep(self, pen, tokens, net):
         """Which states at a pen stay.
 
         Args:
-            sure: int (B, M), the column up to which each explains the line.
+            pen: int.
+            tokens: int (B, M).
             net: float (B, M), weight of all columns before.
 
         Returns:
             bool (B, M): the best, less those far behind others that explain
             as many columns.
         """
+        # The column up to which each explains the line.
+        sure = pen + self._reader.safe[tokens]
         sure = np.clip(sure, 0, self._top.shape[1] - 2 - _LOOK)
         rows = np.arange(len(sure))[:, None]
         np.maximum.at(self._top, (rows, sure + _LOOK), net)
@@ -246,7 +252,16 @@ class BeamSearch:
         known = np.isfinite(net)
         behind[known] -= net[known]
         behind[~known] = np.inf
-        kept = behind <= self._drop
+        drop = _DROP + _UNKNOWN_PIXELS * self._weight[:, pen]
+        kept = behind <= drop[:, None]
+        # Where nothing explains the line and all ways would end, the best go
+        # on.
+        ends = ~kept.any(axis=1) & (self._reach <= pen)
+        if ends.any():
+            few = np.partition(behind[ends], _FEW - 1, axis=1)[:, _FEW - 1]
+            kept[ends] = behind[ends] <= few[:, None]
+            kept[ends] |= tokens[ends] == self._tokens.unknown
+            kept &= known
         beam = self._reader.beam
         if net.shape[1] > beam:
             border = np.partition(behind, beam - 1, axis=1)[:, beam - 1]

@@ -6,6 +6,7 @@ check by the bidirectional algorithm itself. Not here: that algorithm
 
 import itertools
 import unicodedata
+from typing import NamedTuple
 
 from pixmodels.renderers import _bidi
 
@@ -16,6 +17,32 @@ MIRRORED = {
 }
 _NUMBER = ("EN", "AN")
 _BESIDE_NUMBER = ("ET",)
+
+
+class _Way(NamedTuple):
+    """A guess where the order of reading does not show.
+
+    Attributes:
+        join: signs such as % belong to the number beside them.
+        follow: a number right of a left-to-right word is read after it, in
+            right-to-left text.
+        absorb: numbers left of right-to-left letters are read after these,
+            in left-to-right text.
+    """
+
+    join: bool
+    follow: bool
+    absorb: bool
+
+
+_WAYS = (
+    _Way(True, True, False),
+    _Way(False, True, False),
+    _Way(True, True, True),
+    _Way(True, False, False),
+    _Way(False, True, True),
+    _Way(False, False, False),
+)
 
 
 def orders(visual):
@@ -37,8 +64,8 @@ def orders(visual):
     left = kinds.count("L")
     seen = set()
     for base in (1, 0) if right >= left else (0, 1):
-        for join in (True, False):
-            order = _order(kinds, base, join)
+        for way in _WAYS:
+            order = _order(kinds, base, way)
             found = [
                 (index, MIRRORED.get(visual[index], visual[index]))
                 if odd
@@ -52,14 +79,31 @@ def orders(visual):
                     yield found
 
 
-def _order(kinds, base, join):
+def _order(kinds, base, way):
     """[(index, whether right to left)] in the order of reading."""
-    odd = _directions(kinds, base, join)
+    odd = _directions(kinds, base, way)
+    if base or not way.absorb:
+        return _reversed(odd, range(len(kinds)), base)
+    # Each stretch with right-to-left letters, and the numbers that stand left
+    # of them, is a right-to-left text of its own.
+    result = []
+    inside = _stretches(kinds)
+    for index, items in itertools.groupby(range(len(kinds)), inside.get):
+        items = list(items)
+        part = [kinds[n] for n in items]
+        if index is None:
+            result += [(n, False) for n in items]
+        else:
+            found = _reversed(_directions(part, 1, way), range(len(items)), 1)
+            result += [(items[n], direction) for n, direction in found]
+    return result
+
+
+def _reversed(odd, places, base):
+    """Places from left to right put into the order of reading."""
     runs = [
         (direction, list(items))
-        for direction, items in itertools.groupby(
-            range(len(kinds)), key=odd.__getitem__
-        )
+        for direction, items in itertools.groupby(places, key=odd.__getitem__)
     ]
     if base:
         runs.reverse()
@@ -70,11 +114,30 @@ def _order(kinds, base, join):
     ]
 
 
-def _directions(kinds, base, join):
+def _stretches(kinds):
+    """dict from index to the number of its right-to-left stretch."""
+    result = {}
+    number = 0
+    held = []
+    for index, kind in enumerate(kinds):
+        if kind == "L":
+            number += 1
+            held = []
+        elif kind in ("R", "AL"):
+            for earlier in held:
+                result[earlier] = number
+            result[index] = number
+            held = []
+        elif kind in _NUMBER or held or index - 1 in result:
+            held.append(index)
+    return result
+
+
+def _directions(kinds, base, way):
     """Whether each character from left to right is right to left."""
     strong = {"L": False, "EN": False, "AN": False, "R": True, "AL": True}
     odd = [strong.get(kind) for kind in kinds]
-    if join:
+    if way.join:
         for index, kind in enumerate(kinds):
             if kind in _BESIDE_NUMBER:
                 near = kinds[max(index - 1, 0) : index + 2]
@@ -85,28 +148,27 @@ def _directions(kinds, base, join):
     for start, end in itertools.pairwise(edges):
         before = bool(base) if start < 0 else odd[start]
         after = bool(base) if end == len(odd) else odd[end]
-        if before == after and _joins(kinds, start, end, base):
+        value = bool(base)
+        if before == after and _joins(kinds, start, end, base, way):
             value = before
-        else:
-            value = bool(base)
         for index in range(start + 1, end):
             odd[index] = value
     return odd
 
 
-def _joins(kinds, start, end, base):
+def _joins(kinds, start, end, base, way):
     """Whether signs between two characters of one direction take it.
 
     Between numbers in a right-to-left text only a single separator does.
     """
     if not base or start < 0 or end == len(kinds):
         return True
-    numbers = kinds[start] in _NUMBER and kinds[end] in _NUMBER
-    if numbers or "L" not in (kinds[start], kinds[end]):
-        if kinds[start] in _NUMBER or kinds[end] in _NUMBER:
-            single = end - start == 2
-            return single and kinds[start + 1] in ("ES", "CS")
-    return True
+    numbers = [kinds[place] in _NUMBER for place in (start, end)]
+    if not any(numbers):
+        return True
+    if "L" in (kinds[start], kinds[end]):
+        return way.follow
+    return end - start == 2 and kinds[start + 1] in ("ES", "CS")
 
 
 def _stands(found):

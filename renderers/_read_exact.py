@@ -8,10 +8,12 @@ import heapq
 
 import numpy as np
 
+from pixmodels.renderers._atlas import over
 from pixmodels.renderers._read_lattice import Lattice
 from pixmodels.renderers._read_pairs import NEVER
 
 _STATES = 24  # The most states for each column of a line.
+_PAD = 64  # Columns beside the line.
 _END = -1  # The key of a trie's node that holds its tokens.
 
 
@@ -99,8 +101,9 @@ class ExactReader:
         """
         found = _Search(self, ink, start, patch, clipped).run()
         if found is None:
-            # Sums of ink stop at 255, which hides what each part has.
-            found = _Search(self, ink, start, patch, clipped, full=True).run()
+            # Sums of ink stop at 255, which hides what each part has, and
+            # letters of two scripts or fonts are laid one over the other.
+            found = _Search(self, ink, start, patch, clipped, True).run()
         return found
 
     def walk(self, columns):
@@ -149,9 +152,9 @@ class _Search:
     after which the line is untouched.
     """
 
-    def __init__(self, reader, ink, start, patch, clipped, full=False):
+    def __init__(self, reader, ink, start, patch, clipped, lenient=False):
         self._reader = reader
-        self._full = (ink == 255) if full else None
+        self._lenient = lenient
         self._tokens = reader.tokens
         self._ink = ink
         self._width = len(ink)
@@ -165,14 +168,13 @@ class _Search:
             data[at : at + height] for at in range(0, len(data), height)
         ]
         tail = None if clipped else self._blank
-        self._columns += [tail] * (reader.depth + 64)
+        self._columns += [tail] * (reader.depth + _PAD)
         self._next = _next_ink(ink)
         # With room on both sides; beyond a clipped line anything may be.
-        pad = ((64, reader.depth + 128), (0, 0))
+        pad = ((_PAD, reader.depth + 2 * _PAD), (0, 0))
         self._room = np.pad(ink, pad)
         if clipped:
-            self._room[64 + self._width :] = 255
-        self._full_room = self._room == 255
+            self._room[_PAD + self._width :] = 255
         self._walks = {}
 
     def run(self):
@@ -238,7 +240,7 @@ class _Search:
         if len(unsure) > 1:
             unsure = self._below(unsure, at, free, left)
         for number in unsure:
-            placed = self._subtract(number, at, left)
+            placed = self._subtract(number, at, free, left)
             if placed is not None:
                 number = self._number(at, number, *placed)
                 self._edges.append((begin, number, gap))
@@ -247,15 +249,18 @@ class _Search:
         """Those of some tokens that have nowhere more ink than is left."""
         start = at - self._reader.margin
         size = self._reader.padded.shape[1]
-        room = self._room[64 + start : 64 + start + size].copy()
+        line = self._room[_PAD + start : _PAD + start + size]
+        room = line.copy()
         room[: max(free - start, 0)] = 0
         if left is not None:
             first = left[0] - start
             rows = left[1][max(-first, 0) : max(size - first, 0)]
             room[max(first, 0) : max(first, 0) + len(rows)] = rows
-        room[self._full_room[64 + start : 64 + start + size]] = 255
-        over = self._reader.padded[numbers] > room
-        bad = over.reshape(len(numbers), -1).any(axis=1).tolist()
+        ink = self._reader.padded[numbers]
+        bad = (ink > room) & (line < 255)
+        if self._lenient:
+            bad &= over(line - room, ink) > line
+        bad = bad.reshape(len(numbers), -1).any(axis=1).tolist()
         return [number for number, no in zip(numbers, bad) if not no]
 
     def _number(self, at, token, left, free):
@@ -283,17 +288,17 @@ class _Search:
             for place, column in enumerate(rest, start - at):
                 if 0 <= place < min(depth, self._width - at):
                     columns[place] = column.tobytes()
-        if self._full is not None:
+        if self._lenient:
             end = max(free, 0 if left is None else left[0] + len(left[1]))
             for place in range(min(end - at, depth, self._width - at)):
-                if self._full[at + place].any():
+                if self._ink[at + place].any():
                     columns[place] = None
         found = self._reader.walk(columns)
         if left is None:
             self._walks[at, free] = found
         return found
 
-    def _subtract(self, token, at, left):
+    def _subtract(self, token, at, free, left):
         """`(left, free)` after a token is set, or None where it cannot."""
         first = at + self._reader.lefts[token]
         end = min(at + self._reader.ends[token], self._width)
@@ -303,18 +308,23 @@ class _Search:
             below = min(below, left[0])
             stop = max(stop, left[0] + len(left[1]))
         rest = self._ink[below:stop].copy()
+        rest[: max(free - below, 0)] = 0
         if left is not None:
             place = left[0] - below
-            rest[:place] = 0
             rest[place : place + len(left[1])] = left[1]
         part = rest[first - below : end - below]
-        ink = self._tokens.inks[token][: end - first]
-        over = ink > part
-        if over.any():
+        ink = self._reader.tokens.inks[token][: end - first]
+        more = ink > part
+        if more.any():
+            line = self._ink[first:end]
+            laid = over(line - part, ink) if self._lenient else 255
             # Sums stop at 255.
-            if (over & (self._ink[first:end] < 255)).any():
+            if (more & (line < laid)).any():
                 return None
             ink = np.minimum(ink, part)
+            if self._lenient:
+                rise = np.minimum(line - np.minimum(laid, line), part)
+                ink = np.where(more & (line < 255), part - rise, ink)
         part -= ink
         inked = np.flatnonzero(rest.any(axis=1))
         if not len(inked):

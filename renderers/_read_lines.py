@@ -119,7 +119,10 @@ class LineReader:
         if self._beam is None:
             self._beam = BeamReader(self._tokens, self._prior, self._beam_size)
         found = self._beam.read(
-            [self._noisy(line, first_guess(line.noisy)) for line in lines]
+            [
+                self._noisy(line, first_guess(line.noisy, self._patch))
+                for line in lines
+            ]
         )
         for number, (line, lattice) in enumerate(zip(lines, found)):
             if lattice is None:

@@ -9,6 +9,9 @@ _PAPER_ROWS = 2
 _LEAST = 0.02  # Standard deviation, of full ink; below, models err more.
 _FIRST_LEAST = 0.08
 _MOST_OFFSET = 0.3
+_FULL_SHARE = 50  # One pixel of so many is full ink, at the least,
+_FAR = 10  # So much more or less noise than in the whole line is no accident.
+_FADED = 0.9  # else, below this mean of theirs, the ink is faded.
 _TRUST = 64  # Pixels of the whole line that count with those of a patch.
 
 
@@ -30,21 +33,38 @@ class Noise:
         return 1 / (2 * np.square(self.sigma))
 
 
-def first_guess(ink):
+def first_guess(ink, patch):
     """`Noise` from the rows of pixels that have least ink.
 
     Noise that was clipped to 0..1 makes paper darker and ink lighter by the
-    same amount, which is undone.
+    same amount, which is undone; so is ink that is nowhere full.
+
+    Args:
+        ink: float (W, H), as given.
+        patch: width of a patch: some may have noise of their own.
     """
     if not len(ink):
         return Noise(ink, _FIRST_LEAST)
-    energy = np.square(ink).mean(axis=0)
-    rows = np.argsort(energy)[:_PAPER_ROWS]
-    offset = float(np.clip(ink[:, rows].mean(), 0, _MOST_OFFSET))
+    square = np.square(ink)
+    rows = np.argsort(square.mean(axis=0))[:_PAPER_ROWS]
+    energy = float(square[:, rows].mean())
+    paper = float(ink[:, rows].mean())
+    offset = float(np.clip(paper, 0, _MOST_OFFSET))
     clipped = ink.min() >= 0 and ink.max() <= 1
-    spread = np.sqrt(energy[rows].mean() * (2 if clipped else 1))
-    scale = 1 - 2 * offset if clipped else 1 - offset
-    return Noise((ink - offset) / scale, max(spread / scale, _FIRST_LEAST))
+    full = np.sort(ink, axis=None)[-max(ink.size // _FULL_SHARE, 1) :].mean()
+    if full < _FADED:
+        scale, factor = max(full - offset, _LEAST), 1
+        offset_energy = offset**2
+    else:
+        scale = 1 - 2 * offset if clipped else 1 - offset
+        factor, offset_energy = (2, 0.0) if clipped else (1, 0.0)
+    cells = np.split(square[:, rows], range(patch, len(ink), patch))
+    own = np.array([cell.mean() for cell in cells])
+    differs = (own > _FAR * energy) | (own < energy / _FAR)
+    own = np.where(differs, own, energy) - offset_energy
+    sigma = np.sqrt(np.maximum(own * factor, 0)) / scale
+    sigma = np.maximum(sigma, _FIRST_LEAST).repeat(patch)[: len(ink)]
+    return Noise((ink - offset) / scale, sigma)
 
 
 def second_guess(ink, picture, patch):

@@ -24,7 +24,7 @@ from pixmodels.renderers.read_text import ReadCharacter
 from pixmodels.renderers.read_text import ReadText
 
 _LAYOUTS = ("continuous", "words")
-_TRIES = 4  # Orders of reading of a right-to-left line that are drawn.
+_TRIES = 6  # Orders of reading of a right-to-left line that are drawn.
 
 
 class PixelReader:

@@ -140,9 +140,7 @@ def _add_read(commands):
         default=[],
         help="ISO 15924 code of its letters, repeatable (default Latn)",
     )
-    command.add_argument(
-        "--characters", help="look for these characters only"
-    )
+    command.add_argument("--characters", help="look for these characters only")
     command.add_argument(
         "--font", action="append", default=[], help="as for render"
     )
