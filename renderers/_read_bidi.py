@@ -15,6 +15,7 @@ MIRRORED = {
     **dict(zip(_PAIRS[::2], _PAIRS[1::2])),
     **dict(zip(_PAIRS[1::2], _PAIRS[::2])),
 }
+_STOPS = tuple(".,;:!?…")
 _NUMBER = ("EN", "AN")
 _BESIDE_NUMBER = ("ET",)
 
@@ -45,25 +46,24 @@ _WAYS = (
 )
 
 
-def orders(visual):
+def orders(visual, direction=None):
     """Possible orders of reading of characters that stand left to right.
 
     Args:
         visual: list of str, clusters from left to right; signs as they look.
+        direction: base level that the line was drawn with, None for that of
+            its first strong character.
 
     Yields:
         list of (index in `visual`, str as it is written), most likely first;
-        each gives back `visual` when ordered by the bidirectional algorithm
-        with the base direction of its first strong character.
+        each gives back `visual` when ordered by the bidirectional algorithm.
     """
     kinds = [unicodedata.bidirectional(cluster[0]) for cluster in visual]
-    if not {"R", "AL"}.intersection(kinds):
+    if direction != 1 and not {"R", "AL"}.intersection(kinds):
         yield list(enumerate(visual))
         return
-    right = sum(kind in ("R", "AL") for kind in kinds)
-    left = kinds.count("L")
     seen = set()
-    for base in (1, 0) if right >= left else (0, 1):
+    for base in _bases(visual, kinds) if direction is None else (direction,):
         for way in _WAYS:
             order = _order(kinds, base, way)
             found = [
@@ -75,8 +75,17 @@ def orders(visual):
             text = "".join(written for _, written in found)
             if text not in seen:
                 seen.add(text)
-                if _stands(found) == list(range(len(visual))):
+                if _stands(found, direction) == list(range(len(visual))):
                     yield found
+
+
+def _bases(visual, kinds):
+    """Base levels, the likelier one first: by the side of the full stop."""
+    first, last = (visual[end].strip() in _STOPS for end in (0, -1))
+    if first != last:
+        return (1, 0) if first else (0, 1)
+    right = sum(kind in ("R", "AL") for kind in kinds)
+    return (1, 0) if right >= kinds.count("L") else (0, 1)
 
 
 def _order(kinds, base, way):
@@ -171,10 +180,10 @@ def _joins(kinds, start, end, base, way):
     return end - start == 2 and kinds[start + 1] in ("ES", "CS")
 
 
-def _stands(found):
+def _stands(found, direction):
     """Where characters come to stand: indices into `visual`, left to right."""
     text = "".join(written for _, written in found)
-    levels, _ = _bidi.levels(text)
+    levels, _ = _bidi.levels(text, direction)
     places = []
     at = 0
     for index, written in found:

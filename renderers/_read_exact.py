@@ -43,7 +43,9 @@ class ExactReader:
         self._rows = {}
         self.contexts = tokens.contexts.tolist()
         self.allowed = [bytes(row) for row in tokens.allowed.astype("u1")]
-        self.is_mixed = not tokens.allowed.all()
+        self.is_ruled = not tokens.allowed.all()
+        several = len({*tokens.scripts, None}) > 2
+        self.is_mixed = several or len(tokens.allowed) > 1
         self.margin = max(0, -self.reach)
         deepest = max(1, int(max(self.ends, default=1)))
         height = tokens.inks[0].shape[1]
@@ -76,6 +78,15 @@ class ExactReader:
                 node.setdefault(_END, []).append((token, False))
         node.setdefault(_END, []).append((token, True))
         self.depth = max(self.depth, len(columns))
+
+    def are_apart(self, left, right):
+        """Whether two tokens are of different runs, laid over one another."""
+        if left is None or not self.is_mixed:
+            return False
+        one, two = self.tokens.scripts[left], self.tokens.scripts[right]
+        if self.contexts[left] != self.contexts[right]:
+            return True
+        return one is not None and two is not None and one != two
 
     def steps(self, token):
         """Ascending distances from its pen at which a neighbour may stand."""
@@ -218,7 +229,7 @@ class _Search:
         if row is not None:
             index = reader.index
             found = [pair for pair in found if row[index[pair[0]]] == delta]
-        if token is not None and reader.is_mixed:
+        if token is not None and reader.is_ruled:
             follows = reader.allowed[reader.contexts[token]]
             found = [pair for pair in found if follows[pair[0]]]
         begin = -1 if source is None else source
@@ -237,15 +248,18 @@ class _Search:
                 unsure.append(number)
                 continue
             self._edges.append((begin, self._number(at, number, *placed), gap))
-        if len(unsure) > 1:
-            unsure = self._below(unsure, at, free, left)
-        for number in unsure:
-            placed = self._subtract(number, at, free, left)
-            if placed is not None:
-                number = self._number(at, number, *placed)
-                self._edges.append((begin, number, gap))
+        for apart in (False, True):
+            some = [n for n in unsure if reader.are_apart(token, n) == apart]
+            mode = apart and self._lenient
+            if len(some) > 1:
+                some = self._below(some, at, free, left, mode)
+            for number in some:
+                placed = self._subtract(number, at, free, left, mode)
+                if placed is not None:
+                    number = self._number(at, number, *placed)
+                    self._edges.append((begin, number, gap))
 
-    def _below(self, numbers, at, free, left):
+    def _below(self, numbers, at, free, left, apart):
         """Those of some tokens that have nowhere more ink than is left."""
         start = at - self._reader.margin
         size = self._reader.padded.shape[1]
@@ -258,7 +272,7 @@ class _Search:
             room[max(first, 0) : max(first, 0) + len(rows)] = rows
         ink = self._reader.padded[numbers]
         bad = (ink > room) & (line < 255)
-        if self._lenient:
+        if apart:
             bad &= over(line - room, ink) > line
         bad = bad.reshape(len(numbers), -1).any(axis=1).tolist()
         return [number for number, no in zip(numbers, bad) if not no]
@@ -298,7 +312,7 @@ class _Search:
             self._walks[at, free] = found
         return found
 
-    def _subtract(self, token, at, free, left):
+    def _subtract(self, token, at, free, left, apart):
         """`(left, free)` after a token is set, or None where it cannot."""
         first = at + self._reader.lefts[token]
         end = min(at + self._reader.ends[token], self._width)
@@ -317,12 +331,12 @@ class _Search:
         more = ink > part
         if more.any():
             line = self._ink[first:end]
-            laid = over(line - part, ink) if self._lenient else 255
+            laid = over(line - part, ink) if apart else 255
             # Sums stop at 255.
             if (more & (line < laid)).any():
                 return None
             ink = np.minimum(ink, part)
-            if self._lenient:
+            if apart:
                 rise = np.minimum(line - np.minimum(laid, line), part)
                 ink = np.where(more & (line < 255), part - rise, ink)
         part -= ink

@@ -118,21 +118,32 @@ class LineReader:
             return []
         if self._beam is None:
             self._beam = BeamReader(self._tokens, self._prior, self._beam_size)
-        found = self._beam.read(
-            [
-                self._noisy(line, first_guess(line.noisy, self._patch))
-                for line in lines
-            ]
-        )
+        guesses = [first_guess(line.noisy, self._patch) for line in lines]
+        found = self._search(lines, guesses)
+        again = []
         for number, (line, lattice) in enumerate(zip(lines, found)):
             if lattice is None:
                 continue
             steps, _ = lattice.decode(self._tokens.texts)
             picture = self._picture(steps, line.noisy.shape)
             better = second_guess(line.noisy, picture, self._patch)
-            line = self._noisy(line, better)
-            found[number] = self._beam.weigh(lattice, line)
+            if better.is_far_from(guesses[number]):
+                again.append((number, better))
+            else:
+                noisy = self._noisy(line, better)
+                found[number] = self._beam.weigh(lattice, noisy)
+        second = self._search(
+            [lines[number] for number, _ in again],
+            [better for _, better in again],
+        )
+        for (number, _), lattice in zip(again, second):
+            found[number] = lattice or found[number]
         return found
+
+    def _search(self, lines, guesses):
+        return self._beam.read(
+            [self._noisy(line, guess) for line, guess in zip(lines, guesses)]
+        )
 
     def _noisy(self, line, guess):
         ends = None

@@ -10,6 +10,8 @@ _LEAST = 0.02  # Standard deviation, of full ink; below, models err more.
 _FIRST_LEAST = 0.08
 _MOST_OFFSET = 0.3
 _FULL_SHARE = 50  # One pixel of so many is full ink, at the least,
+_OTHER = 1.7  # Times as much noise: the line is searched again.
+_CHANCE = 0.1  # Correlation of neighbours that noise of its own may show.
 _FAR = 10  # So much more or less noise than in the whole line is no accident.
 _FADED = 0.9  # else, below this mean of theirs, the ink is faded.
 _TRUST = 64  # Pixels of the whole line that count with those of a patch.
@@ -31,6 +33,13 @@ class Noise:
     def weights(self):
         """1 / (2 sigma^2) of each column."""
         return 1 / (2 * np.square(self.sigma))
+
+    def is_far_from(self, other):
+        """Whether somewhere the noise is far more or less than in another."""
+        ratio = self.sigma / other.sigma
+        return bool(ratio.size) and bool(
+            ratio.max() > _OTHER or ratio.min() < 1 / _OTHER
+        )
 
 
 def first_guess(ink, patch):
@@ -83,15 +92,30 @@ def second_guess(ink, picture, patch):
         high = float(((ink[full] - low) * share).sum() / (share**2).sum())
         low, high = np.clip(low, -0.5, 0.5), np.clip(high, 0.2, 1.5)
     level = (ink - low) / high
-    error = np.square(level - picture).mean(axis=1)
-    whole = error.mean()
-    columns = -(-len(error) // patch) * patch
-    padded = np.full(columns, np.nan)
-    padded[: len(error)] = error
-    cells = padded.reshape(-1, patch)
-    height = ink.shape[1]
-    count = np.isfinite(cells).sum(axis=1) * height
-    total = np.nansum(cells, axis=1) * height + _TRUST * whole
-    sigma = np.sqrt(total / (count + _TRUST))
-    sigma = np.maximum(sigma, _LEAST).repeat(patch)[: len(error)]
-    return Noise(level, sigma)
+    rest = level - picture
+    whole = np.square(rest).mean()
+    sigma = []
+    for cell in np.split(rest, range(patch, len(rest), patch)):
+        total = np.square(cell).sum() + _TRUST * whole
+        own = max(np.sqrt(total / (cell.size + _TRUST)), _LEAST)
+        if own > 2 * _LEAST:
+            own /= np.sqrt(_independent(cell))
+        sigma += [own] * len(cell)
+    return Noise(level, np.array(sigma))
+
+
+def _independent(rest):
+    """Share of pixels that count where errors come in blots, in (0, 1].
+
+    Neighbours of correlation r tell as much as (1 - r) / (1 + r) of as many
+    that are independent, in each direction.
+    """
+    share = 1.0
+    rest = rest - rest.mean()
+    energy = np.square(rest).mean()
+    for one, two in ((rest[1:], rest[:-1]), (rest[:, 1:], rest[:, :-1])):
+        if one.size and energy:
+            found = (one * two).mean() / energy - _CHANCE
+            found = float(np.clip(found, 0, 0.9))
+            share *= (1 - found) / (1 + found)
+    return share

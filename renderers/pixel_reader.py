@@ -3,6 +3,8 @@
 Here: arguments, rows and pages, the check by drawing again. Not here: lines
 (_read_lines.py), what comes back (read_text.py)."""
 
+import itertools
+
 import numpy as np
 
 from pixmodels.renderers._layout import MARGIN
@@ -237,8 +239,7 @@ class PixelReader:
         """Draws what was read and compares: list of ReadText."""
         options = [
             [
-                list(_some(orders([glyph.text for glyph in glyphs])))
-                or [list(enumerate(glyph.text for glyph in glyphs))]
+                self._orders([glyph.text for glyph in glyphs])
                 for _, glyphs, _ in row
             ]
             for row in lines
@@ -269,6 +270,12 @@ class PixelReader:
             if not waiting:
                 break
         return result
+
+    def _orders(self, visual):
+        """The first few orders of reading; as it stands where none fits."""
+        base = {"auto": None, "ltr": 0, "rtl": 1}[self.renderer.direction]
+        found = itertools.islice(orders(visual, base), _TRIES)
+        return list(found) or [list(enumerate(visual))]
 
     def _assemble(self, lines, options, attempt, given):
         """`(parts, characters)` of one row or page."""
@@ -366,9 +373,3 @@ class PixelReader:
         if self.layout == "words" and self.renderer.layout == "continuous":
             return parts[0].split(" ") if parts[0] else []
         return parts[0]
-
-
-def _some(found):
-    """The first few of an iterable."""
-    for _, item in zip(range(_TRIES), found):
-        yield item

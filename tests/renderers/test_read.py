@@ -239,9 +239,14 @@ def test_spans_and_patches(renderer, plain):
     (read,) = plain.read(batch)
     assert read.characters[0].start == 2
     for index, found in enumerate(read.characters):
-        spans = batch.patches_of(0, 0, index, index + 1)
-        assert (found.first_patch, found.last_patch) == spans[0]
+        # Offsets name the patch where a character begins.
+        assert batch.patches_of(0, 0, index, index + 1)[0][0] == (
+            found.first_patch
+        )
+        assert found.last_patch == (found.end - 1) // 16
         assert found.confidence > 0.999
+    ends = [c.end for c in read.characters]
+    assert ends[:-1] == [c.start for c in read.characters[1:]]
 
 
 def test_alternatives_of_equal_pictures(renderer):
@@ -264,8 +269,10 @@ def test_what_is_not_known(renderer):
     (read,) = reader.read(renderer("known W then known"))
     assert not read.is_exact
     assert read.error > 0
-    assert read.text.startswith("known ")
-    assert read.text.endswith(" then known")
+    assert read.text.startswith("known")
+    assert read.text.endswith(" known")
+    sure = [c.confidence for c in read.characters]
+    assert min(sure[:5]) > 0.99
 
 
 @pytest.mark.parametrize(
@@ -306,7 +313,7 @@ def test_patches(renderer, plain):
     assert " ".join(read.parts) == "Of a page, too"
 
 
-def test_bad_input(renderer, plain, layouts):
+def test_bad_input(renderer, latin, plain, layouts):
     with pytest.raises(TypeError, match="CairoRenderer. Received"):
         PixelReader("a font")
     for name in ("bigrams", "mono", "adaptive"):
@@ -320,7 +327,7 @@ def test_bad_input(renderer, plain, layouts):
     with pytest.raises(ValueError, match="join or change places"):
         PixelReader(renderer, "abس")
     with pytest.raises(ValueError, match="can draw"):
-        PixelReader(renderer, "a\U0002fa20\ue000")
+        PixelReader(latin, "a日")
     with pytest.raises(ValueError, match="none"):
         PixelReader(renderer, "")
     with pytest.raises(ValueError, match="clusters"):
@@ -362,3 +369,13 @@ def test_nothing_to_read(plain):
     assert plain.read(np.zeros((0, 16, 32), "uint8")) == []
     (read,) = plain.read(np.full((16, 48), 255, "uint8"))
     assert read.text == ""
+
+
+@pytest.mark.parametrize("direction", ["ltr", "rtl"])
+def test_direction_of_the_renderer(renderer, direction):
+    other = CairoRenderer(renderer.font_stack, direction=direction)
+    reader = PixelReader(other, "אבגabc 12.()")
+    texts = ["abc (אבג) 12.", "אבג (abc) 12.", "ab 12."]
+    for text, read in zip(texts, reader.read(other(texts))):
+        assert read.is_exact
+        assert sorted(read.text) == sorted(text)

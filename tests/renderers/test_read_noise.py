@@ -152,7 +152,7 @@ def test_weight_is_the_squared_error(latin, tokens):
     reader = BeamReader(tokens, prior, 12)
     text = "fjord Wave To. offer"
     ink = ink_of(latin, text) / 255
-    weights = np.full(len(ink), 0.37, np.float32)
+    weights = np.full(len(ink), 9.0, np.float32)
     (lattice,) = reader.read([Noisy(ink.astype("f4"), weights, [2])])
     steps, score = lattice.decode(tokens.texts)
     path = [step.token for step in steps]
@@ -162,7 +162,7 @@ def test_weight_is_the_squared_error(latin, tokens):
         first = step.pen + tokens.lefts[step.token]
         for column, levels in enumerate(tokens.inks[step.token]):
             picture[first + column] += levels / 255
-    error = 0.37 * (np.square(ink) - np.square(ink - picture)).sum()
+    error = 9.0 * (np.square(ink) - np.square(ink - picture)).sum()
     expected = error + prior.own(np.array(path)).sum()
     assert abs(score - expected) < 1e-3
     again = reader.weigh(lattice, Noisy(ink.astype("f4"), weights, [2]))
@@ -228,10 +228,13 @@ def test_guesses_of_noise(latin):
     key = np.random.Philox(key=[7, 0])
     noise = np.random.Generator(key).standard_normal(ink.shape)
     given = np.clip(ink + 0.2 * noise, 0, 1)
-    first = first_guess(given)
+    first = first_guess(given, 16)
     assert abs(first.sigma[0] - 0.2) < 0.08
     second = second_guess(given, ink, 16)
-    assert np.abs(second.ink - ink).mean() < np.abs(given - ink).mean()
+    # Clipping made paper 0.08 darker and ink as much lighter.
+    assert abs(second.ink[ink == 0].mean()) < 0.01
+    assert abs(second.ink[ink == 1].mean() - 1) < 0.03
+    assert given[ink == 0].mean() > 0.06
     spread = np.sqrt(np.square(second.ink - ink).mean())
     assert abs(second.sigma.mean() - spread) < 0.03
 
