@@ -25,7 +25,8 @@ _COMMON = (*_COMMON, (0xF7, 0xF8), (0x2010, 0x2028), (0x2030, 0x203B))
 _COMMON = (*_COMMON, (0x20A0, 0x20C0), (0x2116, 0x2117), (0x2122, 0x2123))
 _CJK_COMMON = ((0x3000, 0x3040), (0x30FB, 0x30FD), (0xFF01, 0xFF66))
 # As many as are in daily use, by the character sets made for that.
-_CODECS = {"Hani": "gb2312", "Hang": "euc_kr"}
+_CODECS = {"Hani": ("gb2312",), "Hang": ("euc_kr",)}
+_JAPANESE = ("shift_jis",)  # For Hani beside kana.
 # Natural logarithms of how often a character is met, by kind, roughly.
 _LOWER, _UPPER, _DIGIT, _SIGN = -1.0, -3.0, -3.5, -3.5
 _OTHER_LETTER, _OTHER_SIGN, _RARE = -5.0, -5.5, -8.0
@@ -63,7 +64,10 @@ def default_characters(stack, scripts):
         *(hb_face(*stack.entry(index)).unicodes for index in range(len(stack)))
     )
     for code in scripts:
-        found.update(_letters(code, covered))
+        codecs = _CODECS.get(code)
+        if code == "Hani" and not {"Hira", "Kana"}.isdisjoint(scripts):
+            codecs = _JAPANESE
+        found.update(_letters(code, covered, codecs))
     return tuple(sorted(c for c in found if ord(c) in covered))
 
 
@@ -75,12 +79,11 @@ def _has_picture(character):
     return unicodedata.category(character)[0] in "LNPSZ"
 
 
-def _letters(code, covered):
+def _letters(code, covered, codecs):
     if code == "Latn":
         found = _ranges(_LATIN)
     else:
         found = (point for point in covered if point > 0x7F)
-    codec = _CODECS.get(code)
     for point in found:
         character = chr(point)
         if script(character) != code:
@@ -89,7 +92,7 @@ def _letters(code, covered):
             continue
         if unicodedata.normalize("NFKC", character) != character:
             continue
-        if codec is None or _encodes(character, codec):
+        if codecs is None or any(_encodes(character, c) for c in codecs):
             yield character
 
 
@@ -170,7 +173,7 @@ def _log_prior(character):
         return _RARE
     code = script(character)
     if code in NEUTRAL:
-        return _OTHER_SIGN
+        return _SIGN if 0x3001 <= ord(character) < 0x3100 else _OTHER_SIGN
     if code == "Latn":
         return _OTHER_LETTER if ord(character) < 0x180 else _RARE
     if character.isupper():

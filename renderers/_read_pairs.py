@@ -8,11 +8,11 @@ import numpy as np
 
 from pixmodels.renderers._font import UNITS
 from pixmodels.renderers._itemise import Run
-from pixmodels.renderers._read_alphabet import CJK
 from pixmodels.renderers._read_bidi import MIRRORED
 
 NEVER = -(1 << 14)  # Stands for "these two become something else".
-_UNKERNED = CJK | {"Ethi", "Cher"}  # Full squares; their fonts kern nothing.
+# Full squares; their fonts kern nothing.
+_UNKERNED = frozenset(("Hani", "Hang", "Bopo", "Yiii", "Ethi", "Cher"))
 _LONGEST = 4  # Characters of a ligature.
 _ROUNDS = 3
 # Pairs whose glyphs change beside one another without joining.

@@ -57,8 +57,9 @@ class PixelReader:
             clusters; None: the letters of `scripts`, digits, punctuation and
             currencies that the renderer's fonts have.
         scripts: ISO 15924 codes, of Latn Grek Cyrl Armn Geor Hebr Cher Ethi
-            Hani Hira Kana Bopo Hang Yiii. Of Hani the 6,763 of GB 2312 and of
-            Hang the 2,350 of KS X 1001 are taken.
+            Hani Hira Kana Bopo Hang Yiii. Of Hani the 6,763 of GB 2312 (beside
+            kana the 6,355 of JIS X 0208) and of Hang the 2,350 of KS X 1001
+            are taken.
         layout: "continuous", or "words" where words begin at patches; None:
             the renderer's own. Lists of words are read as "words".
         texts: iterable of str, running text of which pairs of characters are

@@ -126,6 +126,10 @@ def test_character_error_rate(shared, renderer, name, scripts, most):
         ("Armn", "Այս գրադարանը կարդում է տեքստի պատկերներ"),
         ("Geor", "ეს ბიბლიოთეკა კითხულობს ტექსტის სურათებს."),
         ("Hebr", "הספרייה הזאת קוראת (3) תמונות של טקסט."),
+        ("Kana", "メディアです、ベスト。「リバン」・12"),
+        ("Hani", "这个程序库，阅读文字 (AB) 的图像。"),
+        ("Ethi", "ይህ ቤተ መጻሕፍት የጽሑፍ ምስሎችን ያነባል"),
+        ("Cher", "ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ"),
     ],
 )
 def test_other_scripts(renderer, code, text):
