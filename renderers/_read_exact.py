@@ -79,14 +79,21 @@ class ExactReader:
         node.setdefault(_END, []).append((token, True))
         self.depth = max(self.depth, len(columns))
 
-    def are_apart(self, left, right):
-        """Whether two tokens are of different runs, laid over one another."""
+    def ways(self, left, right):
+        """Whether a token is laid over its left neighbour, of another run.
+
+        Returns:
+            tuple of bool: what may be; a sign is of the run before it, which
+            may not be that of the letter after it.
+        """
         if left is None or not self.is_mixed:
-            return False
+            return (False,)
         one, two = self.tokens.scripts[left], self.tokens.scripts[right]
         if self.contexts[left] != self.contexts[right]:
-            return True
-        return one is not None and two is not None and one != two
+            return (True,)
+        if one is None or two is None:
+            return (False, True) if two is not None else (False,)
+        return (one != two,)
 
     def steps(self, token):
         """Ascending distances from its pen at which a neighbour may stand."""
@@ -248,13 +255,14 @@ class _Search:
                 unsure.append(number)
                 continue
             self._edges.append((begin, self._number(at, number, *placed), gap))
-        for apart in (False, True):
-            some = [n for n in unsure if reader.are_apart(token, n) == apart]
-            mode = apart and self._lenient
+        for apart in (False, True) if self._lenient else (False,):
+            some = unsure
+            if self._lenient:
+                some = [n for n in unsure if apart in reader.ways(token, n)]
             if len(some) > 1:
-                some = self._below(some, at, free, left, mode)
+                some = self._below(some, at, free, left, apart)
             for number in some:
-                placed = self._subtract(number, at, free, left, mode)
+                placed = self._subtract(number, at, free, left, apart)
                 if placed is not None:
                     number = self._number(at, number, *placed)
                     self._edges.append((begin, number, gap))

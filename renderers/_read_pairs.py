@@ -11,8 +11,8 @@ from pixmodels.renderers._itemise import Run
 from pixmodels.renderers._read_bidi import MIRRORED
 
 NEVER = -(1 << 14)  # Stands for "these two become something else".
-# Full squares; their fonts kern nothing.
-_UNKERNED = frozenset(("Hani", "Hang", "Bopo", "Yiii", "Ethi", "Cher"))
+# Too many to try in pairs; full squares, which fonts do not kern.
+_UNKERNED = frozenset(("Hani", "Hang", "Yiii"))
 _LONGEST = 4  # Characters of a ligature.
 _ROUNDS = 3
 # Pairs whose glyphs change beside one another without joining.
