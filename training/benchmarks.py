@@ -138,8 +138,10 @@ def _mixer_step(mixer, shape, heads):
     @tf.function(jit_compile=True, autograph=False)
     def run(x):
         with tf.GradientTape() as tape:
+            tape.watch(x)
             loss = tf.reduce_sum(tf.square(layer(x)))
-        return tape.gradient(loss, layer.trainable_variables)
+        # Of the input, too: some mixers have no weights.
+        return tape.gradient(loss, [x, *layer.trainable_variables])
 
     return lambda: [gradient.numpy() for gradient in run(x)]
 
