@@ -23,7 +23,8 @@ _LATIN = (*_LATIN, (0x259, 0x25A), (0x1E00, 0x1F00))
 _COMMON = ((0x20, 0x7F), (0xA1, 0xAD), (0xAE, 0xC0), (0xD7, 0xD8))
 _COMMON = (*_COMMON, (0xF7, 0xF8), (0x2010, 0x2028), (0x2030, 0x203B))
 _COMMON = (*_COMMON, (0x20A0, 0x20C0), (0x2116, 0x2117), (0x2122, 0x2123))
-_CJK_COMMON = ((0x3000, 0x3040), (0x30FB, 0x30FD), (0xFF01, 0xFF66))
+_CJK_COMMON = ((0x3000, 0x3040), (0xFF01, 0xFF66))
+_KANA_COMMON = ((0x30FB, 0x30FD),)
 # As many as are in daily use, by the character sets made for that.
 _CODECS = {"Hani": ("gb2312",), "Hang": ("euc_kr",)}
 _JAPANESE = ("shift_jis",)  # For Hani beside kana.
@@ -59,13 +60,16 @@ def default_characters(stack, scripts):
     found = set(_ranges(_COMMON))
     if not CJK.isdisjoint(scripts):
         found |= set(_ranges(_CJK_COMMON))
+    has_kana = not {"Hira", "Kana"}.isdisjoint(scripts)
+    if has_kana:
+        found |= set(_ranges(_KANA_COMMON))
     found = {chr(code) for code in found if _has_picture(chr(code))}
     covered = set().union(
         *(hb_face(*stack.entry(index)).unicodes for index in range(len(stack)))
     )
     for code in scripts:
         codecs = _CODECS.get(code)
-        if code == "Hani" and not {"Hira", "Kana"}.isdisjoint(scripts):
+        if code == "Hani" and has_kana:
             codecs = _JAPANESE
         found.update(_letters(code, covered, codecs))
     return tuple(sorted(c for c in found if ord(c) in covered))
