@@ -173,6 +173,7 @@ def _image_shape(model):
 
 def _width(model, num_patches):
     if num_patches is None:
+        _check_any_length(model.backbone)
         return None
     backbone = model.backbone
     rows, columns = grid_shape(backbone.image_shape, backbone.patch_size)
@@ -191,6 +192,16 @@ def _specs(inputs):
         tf.TensorSpec(shape, dtype, name=name)
         for name, (shape, dtype) in inputs.items()
     ]
+
+
+def _check_any_length(backbone):
+    name = getattr(backbone, "attention", None)
+    known = name in pixmodels.attention.names()
+    if known and not pixmodels.attention.get(name).any_length:
+        raise ValueError(
+            "Expected a mechanism that takes any length, or num_patches to "
+            f"fix one. Received: num_patches=None, attention={name!r}."
+        )
 
 
 def _write(model, serve, specs, folder):

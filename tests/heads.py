@@ -22,8 +22,7 @@ def backbone(length=LENGTH, channels=1, side=SIDE, attention="softmax", **kw):
         side,
         mlp_dim=13,
         attention=attention,
-        attention_options=options,
-        **(settings | kw),
+        **(settings | {"attention_options": options} | kw),
     )
 
 

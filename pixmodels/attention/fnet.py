@@ -47,6 +47,7 @@ class FNetMixer(Mixer):
     """
 
     complexity = "O(N log N)"
+    any_length = False
     length_invariant = False
 
     def __init__(self, num_heads, *, norm="ortho", **kwargs):

@@ -47,6 +47,7 @@ class LinformerAttention(Mixer):
     """
 
     complexity = "O(N r)"
+    any_length = False
     small_options = {"rank": 5, "max_length": 17}
 
     def __init__(

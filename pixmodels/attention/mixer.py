@@ -23,6 +23,8 @@ class Mixer(keras.layers.Layer):
         permutation_equivariant: without positions, order does not matter.
         stateful: takes and returns `state`.
         max_length: longest sequence, or None.
+        any_length: whether a graph can be made before lengths are known;
+            mechanisms that cut blocks or segments need a static length.
         rotary: whether rotary positions exist for it.
         small_options: constructor arguments that make the mechanism do real
             work on a dozen tokens, for tests and pictures.
@@ -71,6 +73,7 @@ class Mixer(keras.layers.Layer):
     permutation_equivariant = False
     stateful = False
     max_length = None
+    any_length = True
     rotary = False
     small_options = {}
 

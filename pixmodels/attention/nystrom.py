@@ -54,6 +54,7 @@ class NystromAttention(Mixer):
     """
 
     complexity = "O(N L)"
+    any_length = False
     small_options = {"num_landmarks": 3, "iterations": 3, "conv_kernel": 3}
 
     def __init__(

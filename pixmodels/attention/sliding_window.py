@@ -53,6 +53,7 @@ class SlidingWindowAttention(Mixer):
     causal = True
     complexity = "O(N w)"
     rotary = True
+    any_length = False
     small_options = {"window": 3}
 
     def __init__(self, num_heads, *, window=64, exact=True, **kwargs):
@@ -86,9 +87,8 @@ class SlidingWindowAttention(Mixer):
     def _band(self, query, key, value, mask, positions, prefix, training):
         """The tokens after the prefix: (B, A, N - prefix, E)."""
         length = _blocks.static_length(query, 2) - prefix
+        # The same blocks for any length, so that trimming changes no digit.
         before, size = self._reach(positions is not None)
-        if size >= length:  # one block: nothing before or after it
-            before, size = 0, max(length, 1)
         after = 0 if self.causal else before
 
         def wide(x, axis):

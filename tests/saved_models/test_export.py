@@ -96,10 +96,33 @@ def test_image_model_in_a_new_process(tmp_path):
     assert difference <= 1e-6
 
 
+def _mixers(any_length):
+    mixers = pixmodels.attention
+    names = mixers.names()
+    return [n for n in names if mixers.get(n).any_length == any_length]
+
+
+@pytest.mark.parametrize("attention", _mixers(any_length=False))
+def test_mixers_of_static_lengths_need_one(attention, tmp_path):
+    import tensorflow as tf
+
+    model = _text_model(attention)
+    with pytest.raises(ValueError, match="num_patches to fix one"):
+        saved_models.export(model, tmp_path / "m")
+    path = saved_models.export(model, tmp_path / "m", num_patches=LENGTH)
+    run = tf.saved_model.load(path).signatures["pixels"]
+    inputs = _text_inputs(LENGTH, 3)
+    outputs = run(**{k: tf.constant(v) for k, v in inputs.items()})
+    for name, value in _expected(model, inputs).items():
+        np.testing.assert_allclose(
+            outputs[name].numpy(), value, rtol=0, atol=1e-6
+        )
+
+
 @pytest.mark.parametrize(
     ("attention", "pooling"),
     [
-        *((name, "mean") for name in pixmodels.attention.names()),
+        *((name, "mean") for name in _mixers(any_length=True)),
         ("softmax", "max"),
         ("softmax", "cls"),
         ("softmax", "attention"),

@@ -44,8 +44,15 @@ def _text_model(cls=TextClassifier, arguments=(3,), length=53, **options):
 @pytest.mark.parametrize("attention", INVARIANT)
 def test_trimming_changes_no_logit(attention, jit):
     keras.utils.set_random_seed(3)
+    options = dict(pixmodels.attention.get(attention).small_options)
+    if "max_length" in options:
+        options["max_length"] = 1 + LONG
     backbone = heads.backbone(
-        LONG, attention=attention, hidden_dim=24, num_layers=1
+        LONG,
+        attention=attention,
+        attention_options=options,
+        hidden_dim=24,
+        num_layers=1,
     )
     model = heads.randomise(TokenClassifier(backbone, 5))
     batch = heads.batch(4, LONG)
