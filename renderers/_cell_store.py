@@ -15,6 +15,7 @@ from pixmodels.renderers._cairo_glyphs import place
 from pixmodels.renderers._cairo_glyphs import show_glyphs
 from pixmodels.renderers._cell_metrics import Metrics
 from pixmodels.renderers._font import UNITS
+from pixmodels.renderers._font import cairo_errors
 from pixmodels.renderers._font import round_to_pixel
 from pixmodels.renderers._itemise import itemise
 from pixmodels.renderers._libraries import load
@@ -247,7 +248,9 @@ class CellStore:
         origins, ends = self._slots(pens[1] - pens[0])
         cells = np.array([origins - self.left, ends])
         cells[1] = origins + pens[1] - pens[0] + self.space - self.left
-        if ends[-1] + _ROOM > _WIDEST:
+        # A damaged font may name glyphs that it has not.
+        known = glyphs[:, 0].max() < len(self._reaches)
+        if ends[-1] + _ROOM > _WIDEST or not known:
             return self._halve(script, words, table)
         glyphs = glyphs[places[0, 0] :]
         owner = np.repeat(
@@ -263,7 +266,7 @@ class CellStore:
         self.metrics.add(script, words, clusters, advances, places, bounds)
 
     def _halve(self, script, words, table):
-        """Draws more words than the canvas takes; one of them has no cell."""
+        """Draws words part by part; what cannot be drawn has no cell."""
         if len(words) == 1:
             table[words[0]] = None
             return
@@ -332,10 +335,14 @@ class CellStore:
 
     def _paint(self, glyphs, cells, width):
         """`(columns, blank)`: bytes; whether no ink is beside each cell."""
-        if self._canvas is None:
-            self._canvas = _Canvas(self._height, self._shaper.font(0).drawing)
+        font = self._shaper.font(0)
+        # What Cairo could not draw spoils a canvas for good: it is not kept.
+        kept, self._canvas = self._canvas, None
+        kept = kept or _Canvas(self._height, font.drawing)
         inked = glyphs[glyphs[:, 0] != self._glyph]
-        canvas = self._canvas.draw(place(inked, 0, self._baseline), width)
+        with cairo_errors(font.path):
+            canvas = kept.draw(place(inked, 0, self._baseline), width)
+        self._canvas = kept
         ink = np.zeros(width + 1, np.int64)
         np.cumsum(np.bitwise_or.reduce(canvas, axis=0) != 0, out=ink[1:])
         blank = ink[cells[0]] == ink[cells[0] - _ROOM]
@@ -386,6 +393,7 @@ class _Canvas:
         pixels.fill(0)
         self._surface.mark_dirty()
         show_glyphs(self._context, glyphs)
+        self._context.new_path()  # Raises what went wrong before.
         self._surface.flush()
         return pixels
 
