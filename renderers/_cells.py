@@ -257,20 +257,15 @@ class Joiner:
         cell = self._store.cells[self._store.scripts[word]][word]
         if cell is None:
             return None
-        unit = self._store.units.get(word)
-        if unit is not None and place in (_MIDDLE, _LAST):
-            # Most have the same number of patches either way.
-            wide = len(cell) // self._column - self._store.space
-            tail = self._store.space if place == _MIDDLE else MARGIN
-            count = -(-(wide + tail) // self._patch)
-            if len(unit) == count * self._patch * self._column:
-                self._units[place][word] = unit
-                return unit
         height, space = self._column, self._store.space
         lead = MARGIN if place in (_FIRST, _ONLY) else 0
         tail = space if place in (_FIRST, _MIDDLE) else MARGIN
         end = lead + len(cell) // height - space + tail
         size = -(-end // self._patch) * self._patch * height
+        unit = self._store.units.get(word, b"")
+        if place == _LAST and len(unit) == size:
+            self._units[place][word] = unit
+            return unit
         before = (lead - self._store.left) * height
         if before < 0:
             head = cell[:-before]

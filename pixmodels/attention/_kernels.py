@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from pixmodels.attention import _blocks
-from pixmodels.attention.mixer import NEGATIVE
+from pixmodels.layers._masked_softmax import NEGATIVE
 
 # Blocks whose sums one triangular product adds up; more take another level,
 # so that the work stays linear in the number of blocks. (`associative_scan`

@@ -3,11 +3,8 @@ import numpy as np
 from keras import ops
 
 from pixmodels import positions as position_tables
+from pixmodels.layers._masked_softmax import masked_softmax
 from pixmodels.layers.dropout import Dropout
-
-# Added to logits of pairs that do not attend: finite, so that a row in which
-# nothing may be attended stays finite; exp of it is 0 beside any real logit.
-NEGATIVE = -1e9
 
 
 class Mixer(keras.layers.Layer):
@@ -182,12 +179,7 @@ class Mixer(keras.layers.Layer):
         axes = (*range(len(key.shape) - 2), -1, -2)
         axes = tuple(axis % len(key.shape) for axis in axes)
         logits = ops.matmul(query, ops.transpose(key, axes))
-        logits = ops.cast(logits, "float32")
-        if allowed is not None:
-            logits = ops.where(allowed, logits, NEGATIVE)
-        if logits.shape[-1] == 1:  # keras warns of a softmax over one value
-            return ops.ones_like(logits)
-        return ops.softmax(logits, axis=-1)
+        return masked_softmax(logits, allowed)
 
     def queries_and_keys(self, x, positions, prefix, grid):
         """Both (B, A, N, E), with rotary positions where those are used."""

@@ -6,8 +6,8 @@ from pixmodels import random
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _kernels
 from pixmodels.attention import _random_features
-from pixmodels.attention.mixer import NEGATIVE
 from pixmodels.attention.mixer import Mixer
+from pixmodels.layers._masked_softmax import NEGATIVE
 
 KERNELS = ("softmax", "relu")
 SHIFTS = ("past", "sequence")

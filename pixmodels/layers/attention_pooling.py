@@ -1,8 +1,7 @@
 import keras
 from keras import ops
 
-# As in `pixmodels.attention.mixer`, which imports this package.
-NEGATIVE = -1e9
+from pixmodels.layers._masked_softmax import masked_softmax
 
 
 @keras.saving.register_keras_serializable(package="pixmodels")
@@ -92,13 +91,11 @@ class AttentionPooling(keras.layers.Layer):
         width = key.shape[-1]
         scaled = self._heads(query) * ops.cast(width**-0.5, query.dtype)
         key = ops.transpose(self._heads(key), (0, 1, 3, 2))
-        logits = ops.cast(ops.matmul(scaled, key), "float32")  # (B, A, 1, N)
+        allowed = None
         if mask is not None and not self.leaky:
-            logits = ops.where(mask[:, None, None], logits, NEGATIVE)
-        if logits.shape[-1] == 1:  # keras warns of a softmax over one value
-            weights = ops.ones_like(logits)
-        else:
-            weights = ops.softmax(logits, axis=-1)
+            allowed = mask[:, None, None]
+        # (B, A, 1, N)
+        weights = masked_softmax(ops.matmul(scaled, key), allowed)
         weights = ops.cast(weights, self.compute_dtype)
         mixed = ops.matmul(weights, self._heads(value))
         mixed = ops.reshape(mixed, (-1, width))  # one query: heads side by side

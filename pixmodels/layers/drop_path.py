@@ -2,10 +2,11 @@ import keras
 from keras import ops
 
 from pixmodels import random
+from pixmodels.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="pixmodels")
-class DropPath(keras.layers.Layer):
+class DropPath(Dropout):
     """Drops a whole residual branch for some examples (stochastic depth).
 
     Inside `pixmodels.random.key_scope` one hash of (seed, step, example id,
@@ -38,18 +39,6 @@ class DropPath(keras.layers.Layer):
         [0.0, 2.0]
     """
 
-    def __init__(self, rate, *, salt="", seed=None, **kwargs):
-        super().__init__(**kwargs)
-        if not 0 <= rate < 1:
-            raise ValueError(f"Expected 0 <= rate < 1. Received: rate={rate}.")
-        self.rate = rate
-        self.salt = salt
-        self.seed = seed
-        self.supports_masking = True
-        if rate:
-            self.seed_generator = keras.random.SeedGenerator(seed)
-        self.built = True
-
     def call(self, x, training=None):
         if not training or not self.rate:
             return x
@@ -66,11 +55,3 @@ class DropPath(keras.layers.Layer):
         scaled = x * ops.cast(1.0 / (1.0 - self.rate), x.dtype)
         # `where`, not a product: a dropped branch may hold anything.
         return ops.where(keep, scaled, ops.zeros_like(scaled))
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        config = super().get_config()
-        config.update(rate=self.rate, salt=self.salt, seed=self.seed)
-        return config

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from pixmodels.layers.attention_pooling import NEGATIVE
+from pixmodels.layers._masked_softmax import masked_softmax
 from pixmodels.layers.transformer_block import activation
 
 
@@ -106,14 +106,9 @@ class MAPPooling(keras.layers.Layer):
         query = self._heads(self.query(probe))
         query = query * ops.cast(query.shape[-1] ** -0.5, query.dtype)
         key = ops.transpose(self._heads(self.key(x)), (0, 1, 3, 2))
-        logits = ops.cast(ops.matmul(query, key), "float32")  # (B, A, 1, N)
         if mask is not None:
             mask = ops.cast(mask, "bool")[:, None, None]
-            logits = ops.where(mask, logits, NEGATIVE)
-        if logits.shape[-1] == 1:  # keras warns of a softmax over one value
-            weights = ops.ones_like(logits)
-        else:
-            weights = ops.softmax(logits, axis=-1)
+        weights = masked_softmax(ops.matmul(query, key), mask)  # (B, A, 1, N)
         weights = ops.cast(weights, self.compute_dtype)
         mixed = ops.matmul(weights, self._heads(self.value(x)))
         # One query: its heads stand side by side.
