@@ -132,6 +132,13 @@ class TrainConfig(Settings):
     `pixmodels.tasks.layer_lr_multipliers`; None: one rate. `strategy`:
     `one_device` (alias `none`), `mirrored` (all GPUs), or `mirrored:K`
     (K logical CPU devices, for tests).
+
+    Seeing a run: `curves` draws `curves.png` once a minute and at the end.
+    `picture_every` steps (0: at the end only; None: never) a masked
+    autoencoder writes `pictures/reconstruction_*.png`. `tensorboard` writes
+    event files: None where their writer is installed. `peak_flops` is that
+    of one device in operations per second, for the model FLOPs utilisation;
+    None: from a table of known accelerators.
     """
 
     steps: int = setting(1000, at_least=1)
@@ -155,6 +162,10 @@ class TrainConfig(Settings):
     dtype: str = setting("float32", choices=("float32", "mixed_bfloat16"))
     deterministic: bool = setting(True)
     strategy: str = setting("one_device")
+    curves: bool = setting(True)
+    picture_every: int | None = setting(0, at_least=0)
+    tensorboard: bool | None = setting(None)
+    peak_flops: float | None = setting(None, above=0.0)
 
     def validate(self):
         if self.warmup_steps > self.steps:

@@ -40,21 +40,30 @@ class Meter:
 
 
 class Stopwatch:
-    """Mean data and step times, without the steps that had to compile."""
+    """Mean data and step times and rates, without steps that had to compile."""
 
     def __init__(self):
         self.steps = 0
         self._data = self._step = 0.0
+        self._counts = {}
         self._all = [0, 0.0]
 
-    def add(self, data, step, compiled=False):
-        """Adds a step: seconds waited for data, seconds of the step."""
+    def add(self, data, step, compiled=False, counts=None):
+        """Adds a step: seconds waited for data, seconds of the step.
+
+        Args:
+            data, step: seconds.
+            compiled: True leaves the step out.
+            counts: dict of what the step has done, see `rates`.
+        """
         if not compiled:
             self.steps += 1
             self._data += data
             self._step += step
             self._all[0] += 1
             self._all[1] += data + step
+            for name, count in (counts or {}).items():
+                self._counts[name] = self._counts.get(name, 0) + count
 
     def add_wait(self, seconds):
         """Adds seconds spent waiting for steps to end on the device."""
@@ -70,6 +79,16 @@ class Stopwatch:
             "step_ms": 1e3 * self._step / self.steps,
         }
 
+    def rates(self):
+        """Counts per second, of data and step time: dict, name -> float.
+
+        Empty if nothing is measured.
+        """
+        seconds = self._data + self._step
+        if not self.steps or seconds <= 0:
+            return {}
+        return {name: n / seconds for name, n in self._counts.items()}
+
     def eta(self, steps_left):
         """Seconds for the steps left, or None if nothing is measured."""
         steps, seconds = self._all
@@ -78,3 +97,4 @@ class Stopwatch:
     def clear(self):
         """Starts a new interval; the mean behind `eta` goes on."""
         self.steps, self._data, self._step = 0, 0.0, 0.0
+        self._counts = {}

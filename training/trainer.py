@@ -21,8 +21,11 @@ from pixmodels.training import workdir as workdir_lib
 from pixmodels.training.checkpoint import CheckpointStore
 from pixmodels.training.meters import Meter
 from pixmodels.training.meters import Stopwatch
+from pixmodels.training.observers import Observers
+from pixmodels.training.observers import standard
 from pixmodels.training.pipeline import Pipeline
 from pixmodels.training.prefetcher import Prefetcher
+from pixmodels.training.throughput import Throughput
 
 # Seconds between looks at the results of steps, where nothing is logged.
 _LOOK = 0.25
@@ -76,7 +79,8 @@ class Trainer:
         train_source: a source, see `Pipeline`.
         config: `TrainConfig`.
         workdir: folder of the run, made if missing: `config.json`,
-            `metrics.jsonl`, `checkpoints/`.
+            `metrics.jsonl`, `metrics.csv`, `checkpoints/`, and what
+            observers write.
         eval_source: a source to evaluate on, or None.
         buckets: lengths of batches in patches, see `Pipeline`.
         strategy: `tf.distribute.Strategy`; `config.strategy` by default.
@@ -85,8 +89,12 @@ class Trainer:
         prepare: function of the model, called once on a new run, before the
             first step (loads pretrained weights).
         progress: display, see `progress`; by default one for stderr.
+        observers: list of `Observer`, told after those that `config` asks
+            for; in the chief process only.
 
     Raises:
+        ImportError: if `config` asks for TensorBoard's files and their
+            writer is not installed.
         ValueError: if the workdir holds another config (the keys that differ
             are named), or see `Pipeline` and `TensorFlowDriver`.
     """
@@ -104,6 +112,7 @@ class Trainer:
         run_config=None,
         prepare=None,
         progress=None,
+        observers=(),
     ):
         from pixmodels.training.tensorflow_driver import TensorFlowDriver
 
@@ -121,7 +130,12 @@ class Trainer:
         )
         self._claim(workdir)
         self._store = CheckpointStore(workdir, config.keep_last)
-        self._history = workdir_lib.History(workdir)
+        self.workdir = workdir
+        self.history = workdir_lib.History(workdir)
+        self.observers = Observers()
+        if self.is_chief:
+            self.observers = Observers([*standard(config), *observers])
+        self._throughput = Throughput(self.model, config, self.driver)
         self._meter, self._watch = Meter(), Stopwatch()
         self._pending, self._last_look = [], 0.0
         self._last, self._evaluation = {}, {}
@@ -133,6 +147,11 @@ class Trainer:
     def model(self):
         """The Keras model, with its present weights."""
         return self.driver.model
+
+    @property
+    def is_chief(self):
+        """Whether this process writes the files of the run."""
+        return getattr(self.driver, "is_chief", True)
 
     def train(self):
         """Trains up to `config.steps` updates.
@@ -147,8 +166,11 @@ class Trainer:
         total, first = self.config.steps, self.step
         if first >= total:
             self.progress.note(f"step {first}/{total}: nothing left to do")
+        self._begin_clock()
+        self.observers.tell("on_start", self)
         self.progress.start(first, total)
         self._last_look = time.perf_counter()
+        result = None
         try:
             with (
                 self._sigterm(),
@@ -158,16 +180,20 @@ class Trainer:
                     self._one_step(step, batch, batches.waited)
                     if self._stop.is_set():
                         break
+            interrupted = self._stop.is_set() and self.step < total
+            result = TrainResult(
+                self.step, self._last, self._evaluation, interrupted
+            )
         finally:
             self.progress.stop()
-        interrupted = self._stop.is_set() and self.step < total
+            self.observers.tell("on_end", result)
         if interrupted:
             self.progress.note(
                 f"stopped by SIGTERM at step {self.step}/{total}; saved: the "
                 "same command goes on from here"
             )
         self._stop.clear()
-        return TrainResult(self.step, self._last, self._evaluation, interrupted)
+        return result
 
     def evaluate(self, source=None, buckets=None):
         """Averages the model's metrics over a source, each example once.
@@ -214,7 +240,12 @@ class Trainer:
         self.step = done = step + 1
         if fresh:
             self._look()
-        self._watch.add(waited, time.perf_counter() - begin, compiled=fresh)
+        self._watch.add(
+            waited,
+            time.perf_counter() - begin,
+            compiled=fresh,
+            counts=self._throughput.counts(batch),
+        )
         last = done == self.config.steps
         if done % self.config.log_every == 0 or last:
             self._log(done)
@@ -229,6 +260,11 @@ class Trainer:
             self.save()
         elif self._stop.is_set():
             self.save()
+        self.observers.tell("on_step", done)
+
+    def wait(self):
+        """Waits for the steps that are still out; their time is theirs."""
+        self._timed_look()
 
     def _look(self):
         """Fetches the results of the steps that are still out."""
@@ -262,27 +298,44 @@ class Trainer:
         values = self._values(done)
         self._last = self._meter.averages()
         self.progress.report(done, values, self._eta(done))
-        self._write(done, "train", values)
+        self.observers.tell("on_log", self._write(done, "train", values))
         self._meter.clear()
         self._watch.clear()
 
     def _log_evaluation(self, done):
-        self._look()
+        self.wait()
         self._evaluation = self.evaluate()
         text = progress_lib.metric_text(self._evaluation)
         self.progress.note(f"step {done} evaluation: {text}")
-        self._write(done, "eval", self._evaluation)
+        line = self._write(done, "eval", self._evaluation)
+        self.observers.tell("on_evaluation", line)
 
     def _write(self, done, split, values):
         # JSON has no nan: a metric that counted nothing is null.
         values = {k: v if math.isfinite(v) else None for k, v in values.items()}
-        self._history.append({"step": done, "split": split, **values})
+        line = {
+            "step": done,
+            "split": split,
+            "time": round(time.time(), 3),
+            "seconds": round(time.perf_counter() - self._clock, 3),
+            **values,
+        }
+        if self.is_chief:
+            self.history.append(line)
+        return line
+
+    def _begin_clock(self):
+        """`seconds` of a line are those of training, without interruptions."""
+        lines = self.history.read()
+        before = lines[-1].get("seconds", 0.0) if lines else 0.0
+        self._clock = time.perf_counter() - before
 
     def _values(self, done):
         return {
             **self._meter.averages(),
             "learning_rate": self.driver.learning_rate(done - 1),
             **self._watch.milliseconds(),
+            **self._throughput.values(self._watch.rates()),
         }
 
     def _eta(self, done):
@@ -299,14 +352,14 @@ class Trainer:
             if prepare is not None:
                 with self.driver.scope():
                     prepare(self.model)
-            self._history.cut(0)
+            self.history.cut(0)
             return
         self.driver.load_state(found.arrays, f"checkpoint {found.path}")
         self._meter = Meter(found.state["meter"])
         self._last = found.state["metrics"]
         self._evaluation = found.state["evaluation"]
         self.step = found.step
-        self._history.cut(found.step)
+        self.history.cut(found.step)
         self.progress.note(f"resuming from {found.path}")
 
     def _saved_state(self):

@@ -1,8 +1,11 @@
-"""The folder of a run: its config, its guard and its history file.
+"""The folder of a run: its config, its guard and its history.
 
-`config.json`, `metrics.jsonl`. Not here: checkpoints (`checkpoint`).
+`config.json`, `metrics.jsonl`, `metrics.csv`. Not here: checkpoints
+(`checkpoint`), what is drawn from a history (`observers`).
 """
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -16,6 +19,21 @@ MAY_DIFFER = (
     "train.checkpoint_every",
     "train.keep_last",
     "train.eval_every",
+    "train.curves",
+    "train.picture_every",
+    "train.tensorboard",
+    "train.peak_flops",
+)
+# Values of a history that are times, or rates: no two runs agree in them.
+TIMES = (
+    "time",
+    "seconds",
+    "data_ms",
+    "step_ms",
+    "patches_per_s",
+    "examples_per_s",
+    "padding",
+    "mfu",
 )
 
 
@@ -66,7 +84,12 @@ def claim(workdir, config):
 
 
 class History:
-    """Lines of numbers, one JSON object per line of `metrics.jsonl`.
+    """The numbers of a run, as lines of `metrics.jsonl` and `metrics.csv`.
+
+    A line is a dict with `step` and `split` ("train" or "eval"). The JSON
+    lines are what counts: the table holds the same values under a column for
+    each key that a line has had, and is written anew from them whenever a
+    column is added or lines are dropped.
 
     Args:
         workdir: folder of the run.
@@ -74,12 +97,19 @@ class History:
 
     def __init__(self, workdir):
         self.path = Path(workdir) / "metrics.jsonl"
+        self.table = Path(workdir) / "metrics.csv"
+        self._columns = None
 
     def append(self, line):
-        """Adds a dict with a `step`."""
+        """Adds a dict with a `step`; values are numbers, str or None."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "a") as file:
             file.write(json.dumps(line) + "\n")
+        if self._columns is None or line.keys() - self._columns.keys():
+            self._write_table(self.read())
+        else:
+            with open(self.table, "a") as file:
+                _write_rows(file, self._columns, [line])
 
     def read(self):
         """All whole lines, as dicts; a line cut off by a crash is left out."""
@@ -97,6 +127,27 @@ class History:
         if not self.path.exists():
             return
         lines = [line for line in self.read() if line["step"] <= step]
-        partial = self.path.with_name(f".{self.path.name}.partial")
-        partial.write_text("".join(json.dumps(ln) + "\n" for ln in lines))
-        partial.replace(self.path)
+        _replace(self.path, "".join(json.dumps(ln) + "\n" for ln in lines))
+        self._write_table(lines)
+
+    def _write_table(self, lines):
+        # A dict, not a set: columns stay in the order in which they came.
+        self._columns = dict.fromkeys(key for line in lines for key in line)
+        text = io.StringIO()
+        if self._columns:
+            csv.writer(text, lineterminator="\n").writerow(self._columns)
+        _write_rows(text, self._columns, lines)
+        _replace(self.table, text.getvalue())
+
+
+def _write_rows(file, columns, lines):
+    # None is an empty cell; floats are written so that they read back equal.
+    writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+    writer.writerows(lines)
+
+
+def _replace(path, text):
+    """Writes a file, all of it or nothing."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    partial.replace(path)

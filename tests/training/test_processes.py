@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pixmodels.training import CheckpointStore
+from pixmodels.training.workdir import TIMES
 
 CHILD = pathlib.Path(__file__).parent / "child.py"
 # 23 examples in batches of 4: six steps an epoch, the last with a filler.
@@ -21,6 +22,8 @@ CONFIG = {
     "eval_every": 5,
     "jit_compile": True,
     "deterministic": True,
+    "curves": False,
+    "picture_every": None,
 }
 
 
@@ -51,8 +54,7 @@ def equal(a, b):
 def history(path):
     lines = (path / "metrics.jsonl").read_text().splitlines()
     lines = [json.loads(line) for line in lines]
-    times = ("data_ms", "step_ms")
-    return [{k: v for k, v in x.items() if k not in times} for x in lines]
+    return [{k: v for k, v in x.items() if k not in TIMES} for x in lines]
 
 
 @pytest.mark.parametrize(

@@ -116,5 +116,8 @@ def config(**settings):
         "jit_compile": False,
         "checkpoint_every": 5,
         "log_every": 3,
+        "curves": False,
+        "picture_every": None,
+        "tensorboard": False,
     }
     return TrainConfig(**(values | settings))

@@ -1,0 +1,200 @@
+"""Operations that a model needs: matrix products, in closed form.
+
+Here: one example's forward pass, and a step of training as three of them
+(the backward pass takes two products for each one). Not counted: everything
+element by element, and what an implementation computes in vain or twice.
+Convention of Chowdhery et al. 2022, "PaLM", appendix B, except that pairs
+which no mechanism attends to are not counted, causal ones neither.
+"""
+
+import math
+
+_MIXERS = {}
+
+
+def of_step(model, size):
+    """Operations of one example in a step of training: int, or None.
+
+    Args:
+        model: a `MaskedAutoencoder`, or a task with a `backbone`, whose head
+            counts where it is a sequence head (see `_head`).
+        size: (H, W) of its images in pixels.
+
+    Returns:
+        Multiplications and additions of all matrix products, thrice those of
+        the forward pass (less the one gradient that nobody asks for, that of
+        the pixels); None for a model or a mechanism that is not known here.
+    """
+    try:
+        forward, first = _forward(model, size)
+    except _Unknown:
+        return None
+    return 3 * forward - first
+
+
+def of_forward(model, size):
+    """Operations of one example in a forward pass; see `of_step`."""
+    try:
+        return _forward(model, size)[0]
+    except _Unknown:
+        return None
+
+
+def backbone_of(model):
+    """The encoder of patches of a model, or None."""
+    for name in ("encoder", "backbone"):
+        found = getattr(model, name, None)
+        if hasattr(found, "patch_size"):
+            return found
+    return None
+
+
+def of_mixer(name):
+    """Decorator: the count of a mechanism by the name of its registry.
+
+    The function takes the mixer, N (prefix included), the prefix and the
+    width D, and returns the multiply-adds of one example besides the four
+    projections.
+    """
+
+    def register(function):
+        _MIXERS[name] = function
+        return function
+
+    return register
+
+
+class _Unknown(Exception):
+    """A model or a mechanism that is not known here."""
+
+
+def _forward(model, size):
+    """(operations of a forward pass, those of the embedding)."""
+    backbone = backbone_of(model)
+    if backbone is None or not hasattr(backbone, "encoder"):
+        raise _Unknown
+    height, width = backbone.patch_size
+    length = (size[0] // height) * (size[1] // width)
+    kept = length
+    autoencoder = hasattr(model, "decoder")
+    if autoencoder:
+        from pixmodels.masking import num_masked
+
+        kept = length - num_masked(length, model.mask_ratio)
+    values = height * width * backbone.image_shape[-1]
+    embedding = kept * values * backbone.hidden_dim
+    total = embedding + _stack(
+        backbone.encoder, backbone.hidden_dim, kept, backbone.prefix
+    )
+    if autoencoder:
+        total += _decoder(model, length, kept, values)
+    else:
+        total += _head(model, length)
+    return 2 * total, 2 * embedding
+
+
+def _decoder(model, length, kept, values):
+    inner, prefix = model.decoder_hidden_dim, model.encoder.prefix
+    return (
+        (prefix + kept) * model.encoder.hidden_dim * inner
+        + _stack(model.decoder, inner, length, prefix)
+        + length * inner * values
+    )
+
+
+def _stack(stack, width, length, prefix):
+    return sum(
+        _mixer(block, width, prefix + length, prefix)
+        + 2 * (prefix + length) * width * block.mlp_dim
+        for block in stack.blocks
+    )
+
+
+def _mixer(block, width, length, prefix):
+    if block.attention not in _MIXERS:
+        raise _Unknown
+    mixer = block.mixer
+    products = _MIXERS[block.attention](mixer, length, prefix, width)
+    if block.attention == "fnet":
+        return products
+    return products + 4 * length * width * _inner(mixer, width)
+
+
+def _head(model, length):
+    """PIXEL's sequence head; other heads are small and count nothing."""
+    width = model.backbone.hidden_dim
+    pooling = getattr(model, "pooling", None)
+    dense = getattr(model, "head_dense", None)
+    scores = getattr(model, "head_logits", None)
+    total = 0
+    if dense is not None:
+        total += (1 if pooling == "cls" else length) * width * dense.units
+    if scores is not None:
+        total += width * scores.units
+    return total
+
+
+def _inner(mixer, width):
+    """A E, the width of queries, keys and values."""
+    return mixer.num_heads * (mixer.head_dim or width // mixer.num_heads)
+
+
+def _pairs(mixer, count, width):
+    """Scores and mixed values of `count` pairs of tokens."""
+    return 2 * count * _inner(mixer, width)
+
+
+@of_mixer("softmax")
+def _softmax(mixer, length, prefix, width):
+    count = length * (length + 1) // 2 if mixer.causal else length**2
+    return _pairs(mixer, count, width)
+
+
+@of_mixer("local")
+@of_mixer("sliding_window")
+def _windows(mixer, length, prefix, width):
+    # Of neighbouring places; those of a subset have fewer pairs.
+    pattern = mixer.dense_mask(length, prefix)
+    return _pairs(mixer, int(pattern.sum()), width)
+
+
+@of_mixer("linear")
+def _linear(mixer, length, prefix, width):
+    size = mixer.head_dim or width // mixer.num_heads
+    # Sums of keys and values, queries with these; denominators.
+    return length * _inner(mixer, width) * (2 * size + 1)
+
+
+@of_mixer("performer")
+def _performer(mixer, length, prefix, width):
+    size = mixer.head_dim or width // mixer.num_heads
+    features = mixer.directions.shape[0]
+    # Features of queries and keys; as `_linear`.
+    return mixer.num_heads * length * features * (2 * size + 2 * (size + 1))
+
+
+@of_mixer("linformer")
+def _linformer(mixer, length, prefix, width):
+    # Sums of keys and values, then every token with these.
+    return 4 * length * mixer.rank * _inner(mixer, width)
+
+
+@of_mixer("nystrom")
+def _nystrom(mixer, length, prefix, width):
+    inner, heads = _inner(mixer, width), mixer.num_heads
+    marks = min(mixer.num_landmarks, length)
+    # Means of queries and keys; three kernels; the values through them.
+    total = inner * marks * (2 * length + 2 * length + marks)
+    total += inner * marks * (2 * length + marks)
+    total += 4 * heads * marks**3 * mixer.iterations
+    if mixer.conv_kernel is not None:
+        total += inner * mixer.conv_kernel * (length - prefix)
+    return total
+
+
+@of_mixer("fnet")
+def _fnet(mixer, length, prefix, width):
+    # 5 n log2 n operations of a complex transform (Cooley and Tukey), in
+    # multiply-adds; over tokens and over features.
+    places = length * width
+    return int(2.5 * places * (math.log2(length) + math.log2(width)))
