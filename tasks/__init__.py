@@ -5,50 +5,66 @@ layers and backbones (`pixmodels`), drawing (`pixmodels.renderers`), device
 strategies and the step loop (`pixmodels.training`), export
 (`pixmodels.saved_models`)."""
 
-from pixmodels.tasks.answer import Answer
-from pixmodels.tasks.baselines import BaselineResult
-from pixmodels.tasks.baselines import majority_class
-from pixmodels.tasks.baselines import ngram_logistic_regression
-from pixmodels.tasks.cldr_names import CLDRNames
-from pixmodels.tasks.dependency_parser import DependencyParser
-from pixmodels.tasks.dependency_tree import DependencyTree
-from pixmodels.tasks.digits import Digits
-from pixmodels.tasks.image_classifier import ImageClassifier
-from pixmodels.tasks.image_source import ImageSource
-from pixmodels.tasks.images import load_image
-from pixmodels.tasks.layer_decay import layer_lr_multipliers
-from pixmodels.tasks.question_answerer import QuestionAnswerer
-from pixmodels.tasks.rendered_question_source import RenderedQuestionSource
-from pixmodels.tasks.rendered_text_source import RenderedTextSource
-from pixmodels.tasks.rendered_word_source import RenderedWordSource
-from pixmodels.tasks.task import Task
-from pixmodels.tasks.text_classifier import TextClassifier
-from pixmodels.tasks.text_regressor import TextRegressor
-from pixmodels.tasks.text_task import TextTask
-from pixmodels.tasks.token_classifier import TokenClassifier
-from pixmodels.tasks.token_classifier import label_patches
+import importlib
+import sys
 
-__all__ = [
-    "Answer",
-    "BaselineResult",
-    "CLDRNames",
-    "DependencyParser",
-    "DependencyTree",
-    "Digits",
-    "ImageClassifier",
-    "ImageSource",
-    "QuestionAnswerer",
-    "RenderedQuestionSource",
-    "RenderedTextSource",
-    "RenderedWordSource",
-    "Task",
-    "TextClassifier",
-    "TextRegressor",
-    "TextTask",
-    "TokenClassifier",
-    "label_patches",
-    "layer_lr_multipliers",
-    "load_image",
-    "majority_class",
-    "ngram_logistic_regression",
-]
+import wrapt
+
+# Name -> the module of this package that holds it; loaded when first used, so
+# that processes which only read and draw data import no keras.
+_DATA = {
+    "Answer": "answer",
+    "BaselineResult": "baselines",
+    "CLDRNames": "cldr_names",
+    "DependencyTree": "dependency_tree",
+    "Digits": "digits",
+    "ImageSource": "image_source",
+    "RenderedQuestionSource": "rendered_question_source",
+    "RenderedTextSource": "rendered_text_source",
+    "RenderedWordSource": "rendered_word_source",
+    "label_patches": "_words",
+    "load_image": "images",
+    "majority_class": "baselines",
+    "ngram_logistic_regression": "baselines",
+}
+_MODELS = {
+    "DependencyParser": "dependency_parser",
+    "ImageClassifier": "image_classifier",
+    "QuestionAnswerer": "question_answerer",
+    "Task": "task",
+    "TextClassifier": "text_classifier",
+    "TextRegressor": "text_regressor",
+    "TextTask": "text_task",
+    "TokenClassifier": "token_classifier",
+    "layer_lr_multipliers": "layer_decay",
+}
+_EXPORTS = _DATA | _MODELS
+# Modules that import keras: where one has begun to load, it goes first.
+_HOMES = ("_classification", "_pooled_text", "_reading", *_MODELS.values())
+
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name):
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _MODELS:
+        # One model brings all: `keras.saving` finds registered classes only.
+        importlib.import_module("keras")
+    module = importlib.import_module(f"{__name__}.{_EXPORTS[name]}")
+    return getattr(module, name)
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
+
+
+@wrapt.when_imported("pixmodels.models")
+def _register(_):
+    """Whichever comes first, this package or keras: the classes are found.
+
+    Keras brings `pixmodels.models`, whose classes these are made of.
+    """
+    if not any(f"{__name__}.{home}" in sys.modules for home in _HOMES):
+        for home in dict.fromkeys(_MODELS.values()):
+            importlib.import_module(f"{__name__}.{home}")

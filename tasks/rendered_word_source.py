@@ -2,9 +2,6 @@ import numpy as np
 
 from pixmodels.tasks import _words
 from pixmodels.tasks.rendered_text_source import RenderedTextSource
-from pixmodels.tasks.token_classifier import label_patches
-
-_IGNORED = -100
 
 
 class RenderedWordSource(RenderedTextSource):
@@ -106,7 +103,10 @@ class RenderedWordSource(RenderedTextSource):
         length = batch["pixels"].shape[2] // self.patch_size
         if self.tags is not None:
             tags = [self.tags[i] if i >= 0 else () for i in ids]
-            return {**batch, "label": label_patches(starts, tags, length)}
+            return {
+                **batch,
+                "label": _words.label_patches(starts, tags, length),
+            }
         words = max(1, min(length - 1, self._most_words))
         return {
             **batch,
@@ -122,7 +122,7 @@ class RenderedWordSource(RenderedTextSource):
         return (*(s for s in self._word_starts[index][:-1] if s < end), end)
 
     def _rows(self, labels, ids, starts, words):
-        found = np.full((len(ids), words), _IGNORED, np.int32)
+        found = np.full((len(ids), words), _words.IGNORED, np.int32)
         for row, i, places in zip(found, ids, starts):
             count = min(len(places) - 1, words)
             row[:count] = labels[i][:count] if i >= 0 else ()

@@ -1,4 +1,3 @@
-import numpy as np
 from keras import ops
 
 from pixmodels import patches
@@ -9,8 +8,6 @@ from pixmodels.tasks import _reading
 from pixmodels.tasks import _words
 from pixmodels.tasks.task import prefix_of
 from pixmodels.tasks.text_task import TextTask
-
-IGNORED = -100
 
 
 @TASKS.register("token_classifier")
@@ -172,37 +169,3 @@ class TokenClassifier(TextTask):
         spec = super().batch_spec(batch_size, length)
         shape = (batch_size, self.length_of(length))
         return {**spec, "label": (shape, "int32")}
-
-
-def label_patches(word_starts, labels, length):
-    """Labels of words to labels of patches.
-
-    Args:
-        word_starts: for each sentence, ints: the patch where each drawn word
-            starts, then the end patch (`RenderedBatch.word_starts`).
-        labels: for each sentence, an int for each word; those of words that
-            were not drawn are left out.
-        length: N.
-
-    Returns:
-        (B, N) int32, the label on the first patch of each word and -100
-        elsewhere.
-
-    Raises:
-        ValueError: for fewer labels than words.
-
-    Example:
-        >>> pixmodels.tasks.label_patches([(0, 2, 3)], [[7, 5]], 5).tolist()
-        [[7, -100, 5, -100, -100]]
-    """
-    found = np.full((len(word_starts), length), IGNORED, np.int32)
-    for row, starts, tags in zip(found, word_starts, labels, strict=True):
-        if len(tags) < len(starts) - 1:
-            raise ValueError(
-                "Expected a label for each word. Received: "
-                f"{len(starts) - 1} words, {len(tags)} labels."
-            )
-        for start, tag in zip(starts[:-1], tags):
-            if start < length:
-                row[start] = tag
-    return found

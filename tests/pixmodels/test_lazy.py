@@ -22,10 +22,16 @@ def _run(code, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["pixmodels", "pixmodels.renderers", "pixmodels.training"]
+    "module",
+    [
+        "pixmodels",
+        "pixmodels.renderers",
+        "pixmodels.training",
+        "pixmodels.tasks; pixmodels.tasks.RenderedWordSource",
+    ],
 )
 def test_loads_no_keras(module, tmp_path):
-    code = f"import sys, {module}; print('keras' in sys.modules)"
+    code = f"import sys; import {module}; print('keras' in sys.modules)"
     assert _run(code, tmp_path) == ["False"]
 
 
@@ -43,6 +49,25 @@ def test_loads_no_keras(module, tmp_path):
 )
 def test_keras_finds_the_classes(imports, tmp_path):
     assert _run(f"{imports}; {REGISTERED}", tmp_path) == ["True"]
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import pixmodels.tasks; import keras",
+        "import keras; import pixmodels.tasks",
+        "import pixmodels.tasks; import pixmodels.layers",
+        "import pixmodels.tasks; from pixmodels import random",
+        "from pixmodels.tasks import TextClassifier",
+    ],
+)
+def test_keras_finds_the_tasks(imports, tmp_path):
+    code = (
+        f"{imports}; import keras; "
+        "print('pixmodels>TokenClassifier' in "
+        "keras.saving.get_custom_objects())"
+    )
+    assert _run(code, tmp_path) == ["True"]
 
 
 def test_names():
