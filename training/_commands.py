@@ -67,7 +67,7 @@ def pretrain(args):
 
 
 def finetune(args):
-    """Trains a classifier."""
+    """Trains a backbone with a head."""
     return _train(args, "finetune")
 
 
@@ -157,7 +157,7 @@ def export(args):
     from pixmodels.training import experiment
 
     run = experiment.load_run(args.workdir)
-    text = run.config.model.kind != "image_classifier"
+    text = run.config.model.reads_text
     renderer = experiment.build_renderer(run.config) if text else None
     saved_models.export(run.model, args.output, renderer=renderer)
     print(f"step {run.step} of {args.workdir} -> {args.output}")
@@ -172,7 +172,7 @@ def demo(args):
 
 def _train(args, task):
     if args.list:
-        _list_recipes(task)
+        _list_recipes(args, task)
         return 0
     config = _resolve(args, task)
     _quiet.load_tensorflow()
@@ -195,7 +195,7 @@ def _resolve(args, task):
     if not args.config:
         raise ValueError(
             "Expected --config with a recipe ("
-            f"{', '.join(_recipes_of(task))}) or a JSON file. "
+            f"{', '.join(recipes.names(task))}) or a JSON file. "
             "Received: no --config"
         )
     config = recipes.load(args.config)
@@ -212,14 +212,14 @@ def _resolve(args, task):
     return config
 
 
-def _recipes_of(task):
-    return [name for name in recipes.names() if recipes.get(name).task == task]
-
-
-def _list_recipes(task):
-    for name in _recipes_of(task):
-        text = inspect.getdoc(recipes.function(name))
-        print(f"{name}\n    " + text.replace("\n", "\n    "))
+def _list_recipes(args, task):
+    if args.config:
+        print(inspect.getdoc(recipes.function(args.config)))
+        return
+    names = recipes.names(task)
+    width = max(map(len, names))
+    for name in names:
+        print(f"{name:{width}}  {recipes.summary(name)}")
 
 
 def _whole_numbers(flag, text):

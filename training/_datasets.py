@@ -26,25 +26,15 @@ class _TextNames:
 
     def image_shape(self, config):
         """(P, P * N, C) of the longest text."""
-        side = config.renderer.patch_size
-        width = side * config.renderer.max_patches
-        return (side, width, config.model.channels)
+        return row_shape(config)
 
     def source(self, config, split, renderer):
         """One split, drawn."""
-        from pixmodels import masking
         from pixmodels import tasks
 
         settings = {"labels": None}
         if config.task == "pretrain":
-            options = {"ratio": config.model.mask_ratio}
-            if config.model.masking == "span":
-                weights = masking.SPAN_WEIGHTS[: config.model.max_span]
-                options["span_weights"] = [w / weights[-1] for w in weights]
-            settings |= {
-                "masking": config.model.masking,
-                "mask_options": options,
-            }
+            settings |= mask_settings(config.model)
             texts = (
                 self.names.unlabelled
                 if split == "train"
@@ -69,7 +59,8 @@ class _Digits:
 
     def image_shape(self, config):
         """(H, W, C) of an image."""
-        return (*self._digits.train_images.shape[1:3], config.model.channels)
+        channels = config.model.filled().channels
+        return (*self._digits.train_images.shape[1:3], channels)
 
     def source(self, config, split, renderer):
         """One split."""
@@ -83,10 +74,30 @@ class _Digits:
         return tasks.ImageSource(*pair)
 
 
+def row_shape(config):
+    """(P, P * N, C): the image of the longest text of a config."""
+    height, width = config.model.patch_sides()
+    channels = config.model.filled().channels
+    return (height, width * config.renderer.max_patches, channels)
+
+
+def mask_settings(model):
+    """Arguments of a source of texts: `masking` and `mask_options`."""
+    from pixmodels import masking
+
+    model = model.filled()
+    options = {"ratio": model.mask_ratio, **model.mask_options}
+    if model.masking == "span":
+        weights = masking.SPAN_WEIGHTS[: model.max_span]
+        spans = [w / weights[-1] for w in weights]
+        options = {"span_weights": spans, **options}
+    return {"masking": model.masking, "mask_options": options}
+
+
 # name -> (class, model kinds it serves)
 TABLE = {
     "cldr_names": (_TextNames, ("masked_autoencoder", "text_classifier")),
-    "digits": (_Digits, ("image_classifier",)),
+    "digits": (_Digits, ("image_classifier", "masked_autoencoder")),
 }
 
 

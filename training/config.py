@@ -6,6 +6,8 @@ Values are checked when a config is made. Not here: named configs
 
 import dataclasses
 
+from pixmodels.training._model_config import KINDS
+from pixmodels.training._model_config import ModelConfig
 from pixmodels.training._settings import Settings
 from pixmodels.training._settings import from_dict
 from pixmodels.training._settings import load_json
@@ -26,64 +28,6 @@ __all__ = [
     "save_json",
     "to_dict",
 ]
-
-KINDS = ("masked_autoencoder", "text_classifier", "image_classifier")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelConfig(Settings):
-    """Sizes of a model; the words are those of its class.
-
-    `image_shape=()`, (H, W, C), follows from the renderer or the images, and
-    `num_classes=None` and `labels=()` from the data. The `decoder_*`,
-    `mask*`, `max_span` and `norm_pix_loss` settings serve the masked
-    autoencoder; `pooling`, `num_classes` and `labels` serve classifiers.
-    """
-
-    kind: str = setting("masked_autoencoder", choices=KINDS)
-    num_layers: int = setting(4, at_least=1)
-    num_heads: int = setting(4, at_least=1)
-    hidden_dim: int = setting(128, at_least=1)
-    mlp_dim: int = setting(512, at_least=1)
-    dropout_rate: float = setting(0.1, at_least=0.0, below=1.0)
-    attention_dropout: float = setting(0.1, at_least=0.0, below=1.0)
-    attention: str = setting("softmax")
-    attention_options: dict = setting(default_factory=dict)
-    positions: str = setting("sincos", choices=("sincos", "learned", "none"))
-    pixel_offset: float = setting(0.0)
-    patch_size: int = setting(16, at_least=1)
-    channels: int = setting(1, choices=(1, 3))
-    max_patches: int = setting(529, at_least=2)
-    image_shape: tuple[int, ...] = setting((), at_least=1)
-    decoder_num_layers: int = setting(2, at_least=1)
-    decoder_num_heads: int = setting(4, at_least=1)
-    decoder_hidden_dim: int = setting(128, at_least=1)
-    decoder_mlp_dim: int = setting(512, at_least=1)
-    mask_ratio: float = setting(0.25, above=0.0, below=1.0)
-    masking: str = setting("span", choices=("span", "random"))
-    max_span: int = setting(6, at_least=1, at_most=6)
-    norm_pix_loss: bool = setting(True)
-    pooling: str = setting("mean")
-    num_classes: int | None = setting(None, at_least=2)
-    labels: tuple[str, ...] = setting(())
-
-    def validate(self):
-        if len(self.image_shape) not in (0, 3):
-            raise ValueError(
-                "Expected model.image_shape as (H, W, C), or empty. "
-                f"Received: model.image_shape={self.image_shape}"
-            )
-        for width, heads in (
-            ("hidden_dim", "num_heads"),
-            ("decoder_hidden_dim", "decoder_num_heads"),
-        ):
-            a, b = getattr(self, width), getattr(self, heads)
-            if a % b:
-                raise ValueError(
-                    f"Expected model.{width} to be a multiple of "
-                    f"model.{heads}. Received: model.{width}={a}, "
-                    f"model.{heads}={b}"
-                )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,17 +54,27 @@ class DataConfig(Settings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RendererConfig(Settings):
-    """How text is drawn: point size, dots per inch, sizes in pixels.
+    """How text is drawn; the words are those of `CairoRenderer`.
 
     `fonts` are files in the order of fallback; empty: the default stack.
+    `font_size` is in points, `patch_size` in pixels.
     """
 
     fonts: tuple[str, ...] = setting(())
     font_size: float = setting(8.0, above=0.0)
     dpi: int = setting(120, at_least=1)
-    patch_size: int = setting(16, at_least=1)
+    patch_size: int | tuple[int, ...] = setting(16, at_least=1)
     max_patches: int = setting(529, at_least=2)
     language: str | None = setting(None)
+    layout: str = setting(
+        "continuous",
+        choices=("continuous", "words", "bigrams", "mono", "adaptive"),
+    )
+    direction: str = setting("auto", choices=("auto", "ltr", "rtl"))
+    color_mode: str = setting("grey", choices=("grey", "rgb"))
+    ink: str = setting("black")
+    paper: str = setting("white")
+    baseline: str = setting("pangocairo", choices=("pangocairo", "pygame"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,8 +134,9 @@ class TrainConfig(Settings):
 class ExperimentConfig(Settings):
     """One run: `pretrain` or `finetune`.
 
-    `init` names the workdir of a pretraining run whose encoder weights the
-    model starts from, or None.
+    `init` is where the weights of the backbone come from: the workdir of a
+    run, or what `pixmodels.from_preset` takes (a folder, a file,
+    "hf://org/name"); None: all weights are new.
     """
 
     name: str = setting("experiment")
@@ -199,18 +154,21 @@ class ExperimentConfig(Settings):
                 f"Expected task={wanted!r} for model.kind="
                 f"{self.model.kind!r}. Received: task={self.task!r}"
             )
-        if self.model.kind == "image_classifier":
+        if self.init is None:
+            self.model.check_heads()
+        if not self.model.reads_text:
             return
+        model = self.model.filled()
         for name in ("patch_size", "max_patches"):
-            a, b = getattr(self.model, name), getattr(self.renderer, name)
+            a, b = getattr(model, name), getattr(self.renderer, name)
             if a != b:
                 raise ValueError(
                     f"Expected model.{name} and renderer.{name} to agree. "
                     f"Received: model.{name}={a}, renderer.{name}={b}"
                 )
-        if self.data.buckets and self.data.buckets[-1] > self.model.max_patches:
+        if self.data.buckets and self.data.buckets[-1] > model.max_patches:
             raise ValueError(
                 "Expected data.buckets to be at most model.max_patches="
-                f"{self.model.max_patches}. "
+                f"{model.max_patches}. "
                 f"Received: data.buckets={self.data.buckets}"
             )

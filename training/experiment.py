@@ -10,11 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+from pixmodels.training import _build_model
 from pixmodels.training import _datasets
+from pixmodels.training import _initial_weights
 from pixmodels.training import _settings
 from pixmodels.training import strategies
 from pixmodels.training import variables as variables_lib
 from pixmodels.training import workdir as workdir_lib
+from pixmodels.training._model_config import LABELLED
 from pixmodels.training.checkpoint import CheckpointStore
 from pixmodels.training.config import ExperimentConfig
 from pixmodels.training.pipeline import Pipeline
@@ -50,8 +53,13 @@ def resolve(config, data=None):
     Returns:
         An `ExperimentConfig` from which `build_model` works without the data.
     """
-    model = config.model
-    head = config.task == "finetune"
+    like = None
+    if config.init is not None:
+        _initial_weights.check_settings(config.model, config.init)
+        like = _initial_weights.architecture(config.init)
+    model = config.model.filled(like)
+    config = dataclasses.replace(config, model=model)
+    head = model.kind in LABELLED
     if not model.image_shape or (head and not model.labels):
         data = data or _datasets.read(config)
         changes = {"image_shape": model.image_shape or data.image_shape(config)}
@@ -83,7 +91,7 @@ def build_sources(config, splits=("train", "validation"), data=None):
         ValueError: if the data set, an option or a split is unknown.
     """
     data = data or _datasets.read(config)
-    text = config.model.kind != "image_classifier"
+    text = config.model.reads_text
     renderer = build_renderer(config) if text else None
     sources = {}
     for split in splits:
@@ -115,91 +123,7 @@ def build_model(config):
             f"Received: model.image_shape={config.model.image_shape}"
         )
     with dtype_policy(config.train.dtype):
-        return _build_model(config.model)
-
-
-def _build_model(c):
-    import pixmodels
-    from pixmodels import tasks
-
-    image = c.kind == "image_classifier"
-    backbone_class = pixmodels.ViTBackbone if image else pixmodels.PIXELBackbone
-    backbone = backbone_class(
-        c.image_shape,
-        c.patch_size,
-        num_layers=c.num_layers,
-        num_heads=c.num_heads,
-        hidden_dim=c.hidden_dim,
-        mlp_dim=c.mlp_dim,
-        attention=c.attention,
-        attention_options=c.attention_options,
-        dropout_rate=c.dropout_rate,
-        attention_dropout=c.attention_dropout,
-        positions=c.positions,
-        pixel_offset=c.pixel_offset,
-        name="backbone",
-    )
-    if c.kind == "masked_autoencoder":
-        return pixmodels.MaskedAutoencoder(
-            backbone,
-            decoder_num_layers=c.decoder_num_layers,
-            decoder_num_heads=c.decoder_num_heads,
-            decoder_hidden_dim=c.decoder_hidden_dim,
-            decoder_mlp_dim=c.decoder_mlp_dim,
-            mask_ratio=c.mask_ratio,
-            norm_pix_loss=c.norm_pix_loss,
-        )
-    head = tasks.ImageClassifier if image else tasks.TextClassifier
-    return head(
-        backbone,
-        c.num_classes,
-        pooling=c.pooling,
-        dropout_rate=c.dropout_rate,
-        labels=c.labels or None,
-    )
-
-
-def encoder_of(model):
-    """The backbone of a model: its `encoder` or `backbone`.
-
-    Raises:
-        ValueError: if it has neither.
-    """
-    for name in ("encoder", "backbone"):
-        if hasattr(model, name):
-            return getattr(model, name)
-    raise ValueError(
-        "Expected a model with an encoder or a backbone. "
-        f"Received: model={model!r}"
-    )
-
-
-def load_encoder(model, workdir):
-    """Gives a model's backbone the weights of a pretraining run's encoder.
-
-    Args:
-        model: model with a `backbone` or `encoder`.
-        workdir: folder of the run; its latest checkpoint is used.
-
-    Returns:
-        str, what was loaded from where.
-
-    Raises:
-        FileNotFoundError: if there is no run or no checkpoint.
-        ValueError: if the encoders differ; all missing, unexpected and
-            misshapen weights are listed.
-    """
-    run = load_run(workdir)
-    source, target = encoder_of(run.model), encoder_of(model)
-    found = dict(zip(_keys(source), [v.numpy() for v in source.weights]))
-    variables_lib.assign_all(
-        target.weights, _keys(target), found, f"encoder in {workdir}"
-    )
-    values = sum(array.size for array in found.values())
-    return (
-        f"loaded {len(found)} encoder weights ({values:,} values) from step "
-        f"{run.step} of {workdir}; all others start afresh"
-    )
+        return _build_model.build_model(config.model)
 
 
 def build_trainer(config, workdir, *, data=None, sources=None, progress=None):
@@ -222,13 +146,11 @@ def build_trainer(config, workdir, *, data=None, sources=None, progress=None):
     config = resolve(config, data)
     # Refuse before the texts are drawn, which takes long.
     workdir_lib.check(workdir, _settings.to_dict(config))
-    if config.init is not None:
-        _check_run(config.init)
     sources = sources or build_sources(config, data=data)
 
     def prepare(model):
         if config.init is not None:
-            _say(load_encoder(model, config.init))
+            _say(_initial_weights.load_encoder(model, config.init))
 
     return Trainer(
         lambda: build_model(config),
@@ -358,10 +280,6 @@ def _check_run(workdir):
             "Expected the workdir of a run. "
             f"Received: workdir={str(workdir)!r}, which has no config.json"
         )
-
-
-def _keys(model):
-    return variables_lib.variable_keys(model.weights, model.name)
 
 
 def _say(text):

@@ -69,15 +69,21 @@ def test_recipes(name, tmp_path):
 
 
 def test_pixel_base_has_the_published_settings():
-    config = recipes.get("pixel_base")
-    model, train = config.model, config.train
+    config = recipes.get("pixel_base_pretrain")
+    model, train = config.model.filled(), config.train
     assert (model.num_layers, model.num_heads, model.hidden_dim) == (
         12,
         12,
         768,
     )
+    assert (model.decoder_num_layers, model.decoder_hidden_dim) == (8, 512)
+    assert (model.layer_norm_epsilon, model.decoder_norm_epsilon) == (
+        1e-12,
+        1e-5,
+    )
     assert (train.steps, train.batch_size) == (1_000_000, 256)
     assert train.learning_rate == 1.5e-4
+    assert train.global_clipnorm == 1.0
 
 
 @pytest.mark.parametrize(

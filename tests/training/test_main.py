@@ -153,9 +153,13 @@ def test_unknown_commands_and_help(capsys):
 def test_recipes_are_listed(capsys):
     assert run("pretrain", "--list") == 0
     out = capsys.readouterr().out
-    assert "pixel_base" in out
-    assert "not yet run" in out.lower()
+    assert "pixel_base_pretrain" in out
     assert "digits_vit" not in out
+    lines = out.splitlines()
+    assert len(lines) == len({line.split()[0] for line in lines})
+    argv = ["pretrain", "--list", "--config", "pixel_base_pretrain"]
+    assert run(*argv) == 0
+    assert "not yet run" in capsys.readouterr().out.lower()
 
 
 def test_finetune_evaluate_export(tmp_path, capsys):
