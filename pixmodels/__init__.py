@@ -15,7 +15,15 @@ __version__ = "0.1.0"
 # Loaded when first used, so that processes which only draw text import neither
 # keras nor its backend.
 _MODELS = ("MaskedAutoencoder", "PIXELBackbone", "ViTBackbone")
-_MODULES = ("attention", "layers", "models", "patches", "presets", "random")
+_MODULES = (
+    "attention",
+    "layers",
+    "learning",
+    "models",
+    "patches",
+    "presets",
+    "random",
+)
 _FUNCTIONS = {"from_preset": "presets"}
 _NUMPY_MODULES = ("masking", "positions")
 __all__ = sorted([*_MODELS, *_MODULES, *_FUNCTIONS, *_NUMPY_MODULES])

@@ -6,6 +6,7 @@ Values are checked when a config is made. Not here: named configs
 
 import dataclasses
 
+from pixmodels.training import groups
 from pixmodels.training._model_config import KINDS
 from pixmodels.training._model_config import ModelConfig
 from pixmodels.training._settings import Settings
@@ -79,11 +80,22 @@ class RendererConfig(Settings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig(Settings):
-    """The step loop and the optimizer (AdamW).
+    """The step loop and the optimizer.
 
     `batch_size` counts examples over all replicas. `eval_every=0` evaluates
     at the end only. `global_clipnorm=None` does not clip. `layer_decay`: see
-    `pixmodels.tasks.layer_lr_multipliers`; None: one rate. `strategy`:
+    `pixmodels.tasks.layer_lr_multipliers`; None: one rate. `groups`: dict
+    from a regular expression, found in the key of a variable
+    (`encoder/block_0/mixer/query/kernel`), to `multiplier`,
+    `max_learning_rate` and `weight_decay`, see
+    `pixmodels.learning.LearningRequest`. `momentum` is that of SGD; Lion has
+    `beta_1`, `beta_2`. `ema`: decay of an average of the weights, None: none;
+    `eval_ema` evaluates it. `schedule="rsqrt"` falls with the root of the
+    step after the warm-up. `accumulate_steps`: parts of a batch whose
+    gradients are summed before one update. `steps_per_loop`: updates in one
+    call of the device. `remat` computes blocks anew for their gradients
+    instead of keeping what is inside them. `mixed_float16` scales the loss.
+    `strategy`:
     `one_device` (alias `none`), `mirrored` (all GPUs), or `mirrored:K`
     (K logical CPU devices, for tests).
 
@@ -100,20 +112,33 @@ class TrainConfig(Settings):
     seed: int = setting(42, at_least=0, below=2**31)
     learning_rate: float = setting(1e-3, above=0.0)
     warmup_steps: int = setting(0, at_least=0)
-    schedule: str = setting("cosine", choices=("cosine", "linear", "constant"))
+    schedule: str = setting(
+        "cosine", choices=("cosine", "linear", "rsqrt", "constant")
+    )
     final_learning_rate: float = setting(0.0, at_least=0.0)
+    optimizer: str = setting("adamw", choices=("adamw", "lamb", "lion", "sgd"))
+    momentum: float = setting(0.0, at_least=0.0, below=1.0)
     weight_decay: float = setting(0.05, at_least=0.0)
     beta_1: float = setting(0.9, at_least=0.0, below=1.0)
     beta_2: float = setting(0.999, at_least=0.0, below=1.0)
     epsilon: float = setting(1e-8, above=0.0)
     global_clipnorm: float | None = setting(None, above=0.0)
     layer_decay: float | None = setting(None, above=0.0, at_most=1.0)
+    groups: dict = setting(default_factory=dict)
+    ema: float | None = setting(None, at_least=0.0, below=1.0)
+    eval_ema: bool = setting(False)
+    accumulate_steps: int = setting(1, at_least=1)
+    steps_per_loop: int = setting(1, at_least=1)
+    remat: bool = setting(False)
     checkpoint_every: int = setting(500, at_least=1)
     keep_last: int = setting(3, at_least=1)
     log_every: int = setting(50, at_least=1)
     eval_every: int = setting(0, at_least=0)
     jit_compile: bool = setting(True)
-    dtype: str = setting("float32", choices=("float32", "mixed_bfloat16"))
+    dtype: str = setting(
+        "float32",
+        choices=("float32", "mixed_bfloat16", "mixed_float16", "float64"),
+    )
     deterministic: bool = setting(True)
     strategy: str = setting("one_device")
     curves: bool = setting(True)
@@ -128,6 +153,30 @@ class TrainConfig(Settings):
                 f"Received: train.warmup_steps={self.warmup_steps}, "
                 f"train.steps={self.steps}"
             )
+        if self.schedule == "rsqrt" and not self.warmup_steps:
+            raise ValueError(
+                "Expected train.warmup_steps above 0 for "
+                "train.schedule='rsqrt': the rate falls as the root of "
+                "warmup_steps / step. Received: train.warmup_steps=0"
+            )
+        if self.batch_size % self.accumulate_steps:
+            raise ValueError(
+                "Expected train.batch_size to be a multiple of "
+                "train.accumulate_steps. Received: "
+                f"train.batch_size={self.batch_size}, "
+                f"train.accumulate_steps={self.accumulate_steps}"
+            )
+        if self.eval_ema and self.ema is None:
+            raise ValueError(
+                "Expected train.ema for train.eval_ema=True. Received: "
+                "train.ema=None"
+            )
+        if self.optimizer == "lion" and not self.beta_1:
+            raise ValueError(
+                "Expected train.beta_1 above 0 for train.optimizer='lion'. "
+                "Received: train.beta_1=0.0"
+            )
+        groups.check(self.groups)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The learning rate as a function of the step, and nothing else.
 
-One Keras schedule: linear warm-up, then cosine, linear or no decay.
+One Keras schedule: linear warm-up, then cosine, linear, rsqrt or no decay.
 """
 
 import math
@@ -15,7 +15,9 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     Update number `step` (from 0) uses `peak * (step + 1) / warmup_steps`
     while `step < warmup_steps`; after that the decay has progressed by
-    `(step - warmup_steps) / (steps - warmup_steps)`, in [0, 1].
+    `(step - warmup_steps) / (steps - warmup_steps)`, in [0, 1]. `"rsqrt"`
+    is `peak * sqrt(warmup_steps / (step + 1))` (Raffel et al. 2020, T5,
+    section 3.1.2), whatever `steps` is, and not below `final`.
     The first update already moves the weights (Hugging Face's schedules,
     which PIXEL used, start from 0 and lag by one step).
 
@@ -23,8 +25,9 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         peak: learning rate at the end of the warm-up.
         steps: updates in the whole run.
         warmup_steps: updates of the warm-up.
-        decay: `"cosine"`, `"linear"` or `"constant"`.
-        final: learning rate that cosine and linear decay arrive at.
+        decay: `"cosine"`, `"linear"`, `"rsqrt"` or `"constant"`.
+        final: learning rate that cosine and linear decay arrive at, and
+            below which rsqrt does not fall.
 
     Raises:
         ValueError: if `decay` is none of these.
@@ -34,10 +37,10 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         self, peak, steps, *, warmup_steps=0, decay="cosine", final=0.0
     ):
         super().__init__()
-        if decay not in ("cosine", "linear", "constant"):
+        if decay not in ("cosine", "linear", "rsqrt", "constant"):
             raise ValueError(
-                "Expected decay to be 'cosine', 'linear' or 'constant'. "
-                f"Received: decay={decay!r}"
+                "Expected decay to be 'cosine', 'linear', 'rsqrt' or "
+                f"'constant'. Received: decay={decay!r}"
             )
         self.peak = peak
         self.steps = steps
@@ -48,6 +51,10 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         step = ops.cast(step, "float32")
         warm = self.peak * (step + 1.0) / max(self.warmup_steps, 1)
+        if self.decay == "rsqrt":
+            fallen = ops.rsqrt((step + 1.0) / max(self.warmup_steps, 1))
+            fallen = ops.maximum(self.peak * fallen, self.final)
+            return ops.where(step < self.warmup_steps, warm, fallen)
         span = max(self.steps - self.warmup_steps, 1)
         progress = ops.clip((step - self.warmup_steps) / span, 0.0, 1.0)
         if self.decay == "cosine":

@@ -12,12 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from pixmodels.training import strategies
+from pixmodels.training import updates
 from pixmodels.training import variables as variables_lib
 from pixmodels.training.precision import dtype_policy
 from pixmodels.training.schedules import schedule_of
-
-_NO_DECAY_NAMES = ("bias", "gamma", "beta", "scale")
-_NO_DECAY_PARTS = ("position", "token", "norm")
+from pixmodels.training.updates import Updates
 
 
 class TensorFlowDriver:
@@ -26,10 +25,10 @@ class TensorFlowDriver:
     Everything that owns variables is made inside the strategy's scope. A step
     computes, per replica, `loss_sums` and the gradients of
     `numerators["loss"]`; gradients and counts are summed over replicas, and
-    only then divided, clipped and applied (AdamW; decay spares biases, norms,
-    positions and tokens). Each replica's gradients are one function under
-    `jit_compile`; reduction and update stand outside it, and on one device
-    the update is a compiled function too, shared by batches of all lengths.
+    only then divided, clipped and applied (`Updates`). Each replica's
+    gradients are one function under `jit_compile`; reduction and update stand
+    outside it, and on one device the update is a compiled function too, shared
+    by batches of all lengths.
 
     Args:
         model: a Keras model with `loss_sums(batch, key, training)`, or a
@@ -67,20 +66,10 @@ class TensorFlowDriver:
         self._compiled = set()
         with self.strategy.scope():
             self.model = self._build_model(model, example_batch)
-            self.optimizer = keras.optimizers.Adam(
-                self.schedule,
-                beta_1=config.beta_1,
-                beta_2=config.beta_2,
-                epsilon=config.epsilon,
-            )
-            self.optimizer.build(self.model.trainable_variables)
-        self._trainable = list(self.model.trainable_variables)
+            self.updates = Updates(self.model, config, self.schedule)
+        self._trainable = self.updates.trainable
         # Plain variables: one replica, without the machinery of a strategy.
         self._plain = not _is_distributed(self._trainable[0])
-        self._decays = [
-            config.weight_decay > 0 and takes_decay(v) for v in self._trainable
-        ]
-        self._multipliers = self._layer_multipliers()
         self._train_function = self._make_train_function()
         self._eval_function = self._make_eval_function()
 
@@ -149,9 +138,7 @@ class TensorFlowDriver:
         model = self.model
         keys = variables_lib.variable_keys(model.variables, model.name)
         keyed = {f"model/{k}": v for k, v in zip(keys, model.variables)}
-        for i, variable in enumerate(self.optimizer.variables):
-            keyed[f"optimizer/{i:05d}"] = variable
-        return keyed
+        return keyed | self.updates.keyed()
 
     def _build_model(self, model, example_batch):
         keras.utils.set_random_seed(self.config.seed)
@@ -179,15 +166,6 @@ class TensorFlowDriver:
                 f"function that makes it. Received: model={model!r}"
             )
         return model
-
-    def _layer_multipliers(self):
-        """One factor of the learning rate for each trainable variable."""
-        if self.config.layer_decay is None:
-            return [1.0] * len(self._trainable)
-        from pixmodels.tasks import layer_lr_multipliers
-
-        found = layer_lr_multipliers(self.model, self.config.layer_decay)
-        return [found[v.path] for v in self._trainable]
 
     def _make_train_function(self):
         compile_ = functools.partial(
@@ -235,28 +213,15 @@ class TensorFlowDriver:
         return tf.function(step, autograph=False)
 
     def _loss_sums(self, batch, key, training):
-        """dict from metric to (2,) float32: numerator, count."""
-        numerators, counts = self.model.loss_sums(batch, key, training=training)
-        if "loss" not in numerators or set(numerators) != set(counts):
-            raise ValueError(
-                "Expected loss_sums to return two dicts with the same keys, "
-                f"'loss' among them. Received: {sorted(numerators)} and "
-                f"{sorted(counts)}"
-            )
-        return {
-            name: tf.stack(
-                [
-                    tf.cast(numerators[name], "float32"),
-                    tf.cast(counts[name], "float32"),
-                ]
-            )
-            for name in sorted(numerators)
-        }
+        """dict from metric to (2,): numerator, count."""
+        return updates.stacked(
+            *self.model.loss_sums(batch, key, training=training)
+        )
 
     def _gradients(self, batch, key):
         with tf.GradientTape() as tape:
             sums = self._loss_sums(batch, key, True)
-            loss = sums["loss"][0]
+            loss = self.updates.scaled(sums["loss"][0])
         gradients = tape.gradient(loss, self._trainable)
         missing = [
             v.path for v, g in zip(self._trainable, gradients) if g is None
@@ -274,56 +239,38 @@ class TensorFlowDriver:
         return sums, dense
 
     def _update(self, sums, gradients):
-        """Reduces over replicas, divides, clips, applies; returns the sums."""
-        pairs = [(i, g) for i, g in enumerate(gradients) if g is not None]
-        places, gradients = [i for i, _ in pairs], [g for _, g in pairs]
-        if not self._plain:
-            sums = _all_reduce(sums)
-            gradients = _all_reduce(gradients)
-        count = sums["loss"][1]
-        gradients = [
-            tf.math.divide_no_nan(g, tf.cast(count, g.dtype)) for g in gradients
-        ]
-        if self.config.global_clipnorm is not None:
-            gradients, norm = tf.clip_by_global_norm(
-                gradients, self.config.global_clipnorm
-            )
-            sums = {**sums, "gradient_norm": tf.stack([norm, 1.0])}
+        """Reduces over replicas and updates; returns the sums."""
         if self._plain:
-            self._apply(gradients, places)
-        else:
-            apply = functools.partial(self._apply_everywhere, places=places)
-            context = tf.distribute.get_replica_context()
-            context.merge_call(apply, (gradients,))
+            return self.updates.apply(sums, gradients)
+        places = [i for i, g in enumerate(gradients) if g is not None]
+        sums, reduced = _all_reduce((sums, [gradients[i] for i in places]))
+        for place, gradient in zip(places, reduced):
+            gradients[place] = gradient
+        sums, gradients, scalars = self.updates.prepare(sums, gradients)
+        apply = functools.partial(self._apply_everywhere, places=places)
+        present = [gradients[i] for i in places]
+        context = tf.distribute.get_replica_context()
+        context.merge_call(apply, (present, scalars))
         return sums
 
-    def _apply(self, gradients, places):
-        rate = self.optimizer.learning_rate
-        for i, gradient in zip(places, gradients):
-            self._move(self._trainable[i].value, gradient, rate, i)
-        self.optimizer.iterations.assign_add(1)
-
-    def _apply_everywhere(self, strategy, gradients, places):
+    def _apply_everywhere(self, strategy, gradients, scalars, places):
         # `optimizer.apply` would sum the gradients over replicas once more,
         # after its own clipping: so each variable is updated from here.
-        rate = self.optimizer.learning_rate
-        for i, gradient in zip(places, gradients):
-            strategy.extended.update(
-                self._trainable[i].value,
-                functools.partial(self._move, place=i),
-                args=(gradient, rate),
-                group=False,
-            )
-        self.optimizer.iterations.assign_add(1)
+        gradients = dict(zip(places, gradients))
 
-    def _move(self, variable, gradient, rate, place):
-        """Decoupled weight decay, then the optimizer's own update."""
-        if self._multipliers[place] != 1.0:
-            rate = rate * self._multipliers[place]
-        if self._decays[place]:
-            decay = tf.cast(rate, variable.dtype) * self.config.weight_decay
-            variable.assign_sub(variable * decay)
-        self.optimizer.update_step(gradient, variable, rate)
+        def move(variable, gradient, scalars, place):
+            self.updates.move(place, gradient, scalars, variable)
+
+        def update(variable, function, *args):
+            strategy.extended.update(
+                variable.value, function, args=args, group=False
+            )
+
+        for place, variable in enumerate(self._trainable):
+            part = functools.partial(move, place=place)
+            update(variable, part, gradients.get(place), scalars)
+        for variable, value in self.updates.counters(scalars):
+            update(variable, lambda old, new: old.assign(new), value)
 
     def _distribute(self, batch):
         if self._plain:
@@ -348,21 +295,6 @@ class TensorFlowDriver:
     def _signature(batch, training):
         shapes = [(k, a.shape, str(a.dtype)) for k, a in sorted(batch.items())]
         return training, tuple(shapes)
-
-
-def takes_decay(variable):
-    """Whether weight decay applies: True for matrices and kernels only.
-
-    False for variables of rank 0 or 1, for biases and norms of any rank, and
-    for position tables and class or mask tokens.
-    """
-    *parents, name = variable.path.lower().split("/")
-    near = "/".join([*parents[-1:], name])
-    return (
-        len(variable.shape) > 1
-        and name not in _NO_DECAY_NAMES
-        and not any(part in near for part in _NO_DECAY_PARTS)
-    )
 
 
 def _is_distributed(variable):

@@ -9,6 +9,8 @@ from pixmodels.training.schedules import WarmupDecay
 def by_hand(step, peak, steps, warmup, decay, final):
     if step < warmup:
         return peak * (step + 1) / warmup
+    if decay == "rsqrt":
+        return max(final, peak * math.sqrt(max(warmup, 1) / (step + 1)))
     progress = min((step - warmup) / (steps - warmup), 1)
     left = {
         "cosine": (1 + math.cos(math.pi * progress)) / 2,
@@ -18,7 +20,7 @@ def by_hand(step, peak, steps, warmup, decay, final):
     return final + (peak - final) * left
 
 
-@pytest.mark.parametrize("decay", ["cosine", "linear", "constant"])
+@pytest.mark.parametrize("decay", ["cosine", "linear", "rsqrt", "constant"])
 @pytest.mark.parametrize("warmup", [0, 5])
 def test_by_hand(decay, warmup):
     settings = {"warmup_steps": warmup, "decay": decay, "final": 0.01}
@@ -31,5 +33,5 @@ def test_by_hand(decay, warmup):
 
 
 def test_unknown_decay():
-    with pytest.raises(ValueError, match="decay='rsqrt'"):
-        WarmupDecay(0.1, 7, decay="rsqrt")
+    with pytest.raises(ValueError, match="decay='root'"):
+        WarmupDecay(0.1, 7, decay="root")

@@ -10,7 +10,7 @@ from pixmodels.training import Pipeline
 from pixmodels.training import Trainer
 from pixmodels.training import trainer as trainer_lib
 from pixmodels.training import workdir
-from pixmodels.training.tensorflow_driver import takes_decay
+from pixmodels.training.groups import takes_decay
 
 
 def trainer(path, config, model=toys.ToyModel, source=None, **kwargs):
