@@ -9,6 +9,8 @@ import re
 import sys
 import tempfile
 
+from pixmodels.training import _malloc
+
 # "I0000 00:00:1795 ... port.cc:153] ..." and what stands around such lines.
 _CHATTER = re.compile(
     rb"[IWE]\d{4} \d\d:\d\d:[\d.]+ |WARNING: All log messages before absl|"
@@ -18,6 +20,7 @@ _CHATTER = re.compile(
 
 def load_tensorflow():
     """Imports TensorFlow and looks for devices; passes other lines on."""
+    _malloc.keep_freed()
     sys.stderr.flush()
     keep = os.dup(2)
     with tempfile.TemporaryFile() as file:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pixmodels.training import _malloc
 from pixmodels.training import strategies
 from pixmodels.training import updates
 from pixmodels.training import variables as variables_lib
@@ -51,6 +52,7 @@ class TensorFlowDriver:
                 "driver; set KERAS_BACKEND=tensorflow. "
                 f"Received: backend={keras.backend.backend()!r}"
             )
+        _malloc.keep_freed()
         self.config = config
         self.strategy = strategy or strategies.make(config.strategy)
         self.num_replicas = self.strategy.num_replicas_in_sync
