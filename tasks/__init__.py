@@ -19,6 +19,9 @@ _DATA = {
     "DependencyTree": "dependency_tree",
     "Digits": "digits",
     "ImageSource": "image_source",
+    "LabelledQuestion": "labelled_question",
+    "LabelledSentence": "labelled_sentence",
+    "LabelledText": "labelled_text",
     "RenderedQuestionSource": "rendered_question_source",
     "RenderedTextSource": "rendered_text_source",
     "RenderedWordSource": "rendered_word_source",
@@ -26,6 +29,10 @@ _DATA = {
     "load_image": "images",
     "majority_class": "baselines",
     "ngram_logistic_regression": "baselines",
+    "read_conllu": "conllu",
+    "read_questions": "squad",
+    "read_table": "tables",
+    "read_tagged": "tagged_words",
 }
 _MODELS = {
     "DependencyParser": "dependency_parser",

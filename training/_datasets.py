@@ -7,6 +7,7 @@ and a line in the table.
 import inspect
 
 from pixmodels.training import _settings
+from pixmodels.training import _task_data
 
 
 class _TextNames:
@@ -26,7 +27,7 @@ class _TextNames:
 
     def image_shape(self, config):
         """(P, P * N, C) of the longest text."""
-        return row_shape(config)
+        return _task_data.row_shape(config)
 
     def source(self, config, split, renderer):
         """One split, drawn."""
@@ -74,13 +75,6 @@ class _Digits:
         return tasks.ImageSource(*pair)
 
 
-def row_shape(config):
-    """(P, P * N, C): the image of the longest text of a config."""
-    height, width = config.model.patch_sides()
-    channels = config.model.filled().channels
-    return (height, width * config.renderer.max_patches, channels)
-
-
 def mask_settings(model):
     """Arguments of a source of texts: `masking` and `mask_options`."""
     from pixmodels import masking
@@ -97,6 +91,10 @@ def mask_settings(model):
 # name -> (class, model kinds it serves)
 TABLE = {
     "cldr_names": (_TextNames, ("masked_autoencoder", "text_classifier")),
+    "conllu": (_task_data.CoNLLU, ("token_classifier", "dependency_parser")),
+    "tagged_words": (_task_data.TaggedWords, ("token_classifier",)),
+    "table": (_task_data.Table, ("text_classifier", "text_regressor")),
+    "questions": (_task_data.Questions, ("question_answerer",)),
     "digits": (_Digits, ("image_classifier", "masked_autoencoder")),
 }
 

@@ -95,10 +95,7 @@ def build_sources(config, splits=("train", "validation"), data=None):
     renderer = build_renderer(config) if text else None
     sources = {}
     for split in splits:
-        actual = split
-        if split == "validation" and split not in data.splits:
-            actual = "test"
-        _datasets.check_split(data, actual)
+        actual = _actual_split(data, split)
         begin = time.perf_counter()
         sources[split] = data.source(config, actual, renderer)
         if text:
@@ -106,6 +103,31 @@ def build_sources(config, splits=("train", "validation"), data=None):
             _say(f"{split}: drew {count:,} texts in {seconds:.1f} s")
             _say_losses(split, sources[split], config)
     return sources
+
+
+def _actual_split(data, split):
+    if split == "validation" and split not in data.splits:
+        split = "test"
+    _datasets.check_split(data, split)
+    return split
+
+
+def scores_of(config, data, split):
+    """What answers on a split are worth, where the data has such scores.
+
+    Args:
+        config: `ExperimentConfig`, resolved.
+        data: its data set.
+        split: as `build_sources`.
+
+    Returns:
+        function of the model that returns a dict of floats, or None.
+    """
+    if not hasattr(data, "scores"):
+        return None
+    renderer = build_renderer(config)
+    split = _actual_split(data, split)
+    return lambda model: data.scores(config, split, renderer, model)
 
 
 def build_model(config):
@@ -182,18 +204,25 @@ class Run:
     workdir: str
 
     def evaluate(self, split="test"):
-        """Metrics of the model over a split: dict from name to float."""
+        """Metrics of the model over a split: dict from name to float.
+
+        Scores of whole answers (F1 of names, trees, ...) take the place of
+        sums of the step that have the same name.
+        """
         from pixmodels.training import trainer
         from pixmodels.training.tensorflow_driver import TensorFlowDriver
 
-        source = build_sources(self.config, (split,))[split]
+        data = _datasets.read(self.config)
+        source = build_sources(self.config, (split,), data)[split]
         # One device: the model is already there, outside any strategy.
         config = dataclasses.replace(self.config.train, strategy="one_device")
         pipeline = Pipeline(
             source, config.batch_size, config.seed, self.config.data.buckets
         )
         driver = TensorFlowDriver(self.model, config, pipeline.batch(0))
-        return trainer.evaluate(driver, pipeline)
+        metrics = trainer.evaluate(driver, pipeline)
+        scores = scores_of(self.config, data, split)
+        return metrics | (scores(self.model) if scores else {})
 
 
 def load_run(workdir):
