@@ -17,6 +17,7 @@ _EXPORTS = {
     "Pipeline": "pipeline",
     "Prefetcher": "prefetcher",
     "RendererConfig": "config",
+    "Saver": "saver",
     "TrainConfig": "config",
     "Trainer": "trainer",
     "TrainResult": "trainer",

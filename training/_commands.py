@@ -72,12 +72,12 @@ def finetune(args):
 
 
 def evaluate(args):
-    """Prints the metrics of a run's latest checkpoint."""
+    """Prints the metrics of a run's checkpoint."""
     _quiet.load_tensorflow()
     from pixmodels.training import experiment
     from pixmodels.training import progress
 
-    run = experiment.load_run(args.workdir)
+    run = experiment.load_run(args.workdir, args.checkpoint)
     metrics = run.evaluate(args.split)
     print(f"{args.split} at step {run.step}: {progress.metric_text(metrics)}")
 
@@ -151,12 +151,12 @@ def _benchmark_renderer(texts, rounds):
 
 
 def export(args):
-    """Writes a run's latest checkpoint as a SavedModel."""
+    """Writes a run's checkpoint as a SavedModel."""
     _quiet.load_tensorflow()
     from pixmodels import saved_models
     from pixmodels.training import experiment
 
-    run = experiment.load_run(args.workdir)
+    run = experiment.load_run(args.workdir, args.checkpoint)
     text = run.config.model.reads_text
     renderer = experiment.build_renderer(run.config) if text else None
     saved_models.export(run.model, args.output, renderer=renderer)

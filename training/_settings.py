@@ -6,7 +6,6 @@ Checks types and ranges, names the nearest key for an unknown one, parses
 
 import dataclasses
 import difflib
-import hashlib
 import json
 import math
 import types
@@ -168,12 +167,6 @@ def differences(old, new, path=""):
         elif _plain(a) != _plain(b):
             found[where] = (a, b)
     return found
-
-
-def config_hash(values):
-    """SHA-256 of a config dict, as 64 hex digits."""
-    text = json.dumps(_plain(values), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def save_json(values, path):

@@ -105,6 +105,11 @@ class TrainConfig(Settings):
     event files: None where their writer is installed. `peak_flops` is that
     of one device in operations per second, for the model FLOPs utilisation;
     None: from a table of known accelerators.
+
+    Checkpoints are written every `checkpoint_every` steps, every
+    `checkpoint_minutes` (None: not by time), and after an evaluation that is
+    among the `keep_best` best by `best_metric`, where `best_mode` values are
+    the better ones. These best are kept besides the `keep_last` newest.
     """
 
     steps: int = setting(1000, at_least=1)
@@ -131,7 +136,11 @@ class TrainConfig(Settings):
     steps_per_loop: int = setting(1, at_least=1)
     remat: bool = setting(False)
     checkpoint_every: int = setting(500, at_least=1)
+    checkpoint_minutes: float | None = setting(None, above=0.0)
     keep_last: int = setting(3, at_least=1)
+    keep_best: int = setting(0, at_least=0)
+    best_metric: str = setting("loss")
+    best_mode: str = setting("min", choices=("min", "max"))
     log_every: int = setting(50, at_least=1)
     eval_every: int = setting(0, at_least=0)
     jit_compile: bool = setting(True)

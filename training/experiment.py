@@ -193,7 +193,7 @@ class Run:
 
     Attributes:
         config: the resolved `ExperimentConfig`.
-        model: the model with the weights of the latest checkpoint.
+        model: the model with the weights of the checkpoint.
         step: updates done.
         workdir: its folder.
     """
@@ -225,23 +225,29 @@ class Run:
         return metrics | (scores(self.model) if scores else {})
 
 
-def load_run(workdir):
-    """Reads a run's config and the weights of its latest checkpoint.
+def load_run(workdir, checkpoint="latest"):
+    """Reads a run's config and the weights of a checkpoint.
 
     Args:
         workdir: folder of the run.
+        checkpoint: `latest`, `best` (by `train.best_metric`) or a step, see
+            `CheckpointStore.restore`.
 
     Returns:
         A `Run`.
 
     Raises:
         FileNotFoundError: if there is no config or no checkpoint.
-        ValueError: if the checkpoint does not fit the config's model.
+        ValueError: if there is no such checkpoint, or it does not fit the
+            config's model.
     """
     _check_run(workdir)
     values = _settings.load_json(Path(workdir) / "config.json")
     config = _settings.from_dict(ExperimentConfig, values)
-    found = CheckpointStore(workdir).restore_latest()
+    store = CheckpointStore(
+        workdir, metric=config.train.best_metric, mode=config.train.best_mode
+    )
+    found = store.restore(checkpoint)
     if found is None:
         raise FileNotFoundError(
             "Expected a run with a checkpoint. "

@@ -238,6 +238,7 @@ def _add_evaluate(commands):
     command.add_argument(
         "--split", default="test", help="which examples (default test)"
     )
+    _add_checkpoint(command)
     return command
 
 
@@ -309,7 +310,17 @@ def _add_export(commands):
     command = commands.add_parser("export", help="write a SavedModel")
     command.add_argument("--workdir", required=True, help="folder of the run")
     command.add_argument("--output", required=True, help="folder to write")
+    _add_checkpoint(command)
     return command
+
+
+def _add_checkpoint(command):
+    command.add_argument(
+        "--checkpoint",
+        default="latest",
+        metavar="latest|best|STEP",
+        help="which weights; best: by train.best_metric (default latest)",
+    )
 
 
 def _add_demo(commands):

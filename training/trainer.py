@@ -8,16 +8,14 @@ step is (`tensorflow_driver`), batches (`pipeline`), files (`checkpoint`,
 import contextlib
 import dataclasses
 import math
-import platform
 import signal
 import threading
 import time
 
-import numpy as np
-
 from pixmodels.training import _settings
 from pixmodels.training import progress as progress_lib
 from pixmodels.training import workdir as workdir_lib
+from pixmodels.training._versions import versions
 from pixmodels.training.checkpoint import CheckpointStore
 from pixmodels.training.meters import Meter
 from pixmodels.training.meters import Stopwatch
@@ -25,10 +23,13 @@ from pixmodels.training.observers import Observers
 from pixmodels.training.observers import standard
 from pixmodels.training.pipeline import Pipeline
 from pixmodels.training.prefetcher import Prefetcher
+from pixmodels.training.saver import Saver
 from pixmodels.training.throughput import Throughput
 
 # Seconds between looks at the results of steps, where nothing is logged.
 _LOOK = 0.25
+# Seconds that a save may hold the steps up without a word.
+_LONG = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,18 +50,22 @@ class TrainResult:
     interrupted: bool
 
 
-def evaluate(driver, pipeline):
+def evaluate(driver, pipeline, stopped=lambda: False):
     """Averages a model's metrics over a pipeline, each example once.
 
     Args:
         driver: a driver, which owns the model.
         pipeline: `Pipeline` with the driver's batch size.
+        stopped: function that says, before each batch, whether to give up.
 
     Returns:
-        dict from metric to float: sums of numerators over sums of counts.
+        dict from metric to float: sums of numerators over sums of counts;
+        None if it was stopped.
     """
     meter = Meter()
     for batch in pipeline.evaluation_batches():
+        if stopped():
+            return None
         meter.add(driver.fetch(driver.eval_step(batch)))
     return meter.averages()
 
@@ -70,7 +75,8 @@ class Trainer:
 
     The result is a pure function of (model, source, config): same seed, same
     weights, bit for bit, on the same machine and versions, whether or not
-    the run was interrupted.
+    the run was interrupted. Checkpoints are written while the steps go on
+    (`Saver`); SIGTERM ends the loop after the step at hand, with all saved.
 
     Args:
         model: function without arguments that makes a Keras model with
@@ -96,7 +102,8 @@ class Trainer:
         ImportError: if `config` asks for TensorBoard's files and their
             writer is not installed.
         ValueError: if the workdir holds another config (the keys that differ
-            are named), or see `Pipeline` and `TensorFlowDriver`.
+            are named), `keep_best` has nothing to evaluate on, or see
+            `Pipeline` and `TensorFlowDriver`.
     """
 
     def __init__(
@@ -117,6 +124,12 @@ class Trainer:
         from pixmodels.training.tensorflow_driver import TensorFlowDriver
 
         self.config = config
+        if config.keep_best and eval_source is None:
+            raise ValueError(
+                "Expected an eval_source to know the best checkpoints by. "
+                f"Received: train.keep_best={config.keep_best}, "
+                "eval_source=None"
+            )
         self._run_config = run_config or {"train": _settings.to_dict(config)}
         workdir_lib.check(workdir, self._run_config)
         self.progress = progress or progress_lib.for_stream()
@@ -129,7 +142,13 @@ class Trainer:
             model, config, self.pipeline.batch(0), strategy
         )
         self._claim(workdir)
-        self._store = CheckpointStore(workdir, config.keep_last)
+        self._store = CheckpointStore(
+            workdir,
+            config.keep_last,
+            keep_best=config.keep_best,
+            metric=config.best_metric,
+            mode=config.best_mode,
+        )
         self.workdir = workdir
         self.history = workdir_lib.History(workdir)
         self.observers = Observers()
@@ -139,9 +158,17 @@ class Trainer:
         self._meter, self._watch = Meter(), Stopwatch()
         self._pending, self._last_look = [], 0.0
         self._last, self._evaluation = {}, {}
+        # The step of the last evaluation; whether one was cut short.
+        self._evaluated, self._evaluation_due = None, False
         self._stop = threading.Event()
         self.step = 0
         self._restore(prepare)
+        self._saver = Saver(
+            self._store,
+            config.checkpoint_every,
+            config.checkpoint_minutes,
+            self.step,
+        )
 
     @property
     def model(self):
@@ -162,6 +189,10 @@ class Trainer:
         Raises:
             FloatingPointError: if the loss is not finite; the step is named,
                 and no checkpoint holds the weights after it.
+            OSError: if a checkpoint cannot be written; the loop ends with
+                the step in which that is known. Those written before are
+                unharmed.
+            ValueError: if `best_metric` is not one of the evaluation.
         """
         total, first = self.config.steps, self.step
         if first >= total:
@@ -174,13 +205,23 @@ class Trainer:
         try:
             with (
                 self._sigterm(),
+                self._saver,
                 Prefetcher(self.pipeline.batch, first, total) as batches,
             ):
+                self._check_best_metric()
+                if self._evaluation_due and self.eval_source is not None:
+                    self._log_evaluation(first)
+                    self._save()
                 for step, batch in batches:
-                    self._one_step(step, batch, batches.waited)
                     if self._stop.is_set():
                         break
-            interrupted = self._stop.is_set() and self.step < total
+                    self._saver.check()
+                    self._one_step(step, batch, batches.waited)
+                if self._stop.is_set() and self._saver.step != self.step:
+                    self._save()
+            interrupted = self._stop.is_set() and (
+                self.step < total or self._evaluation_due
+            )
             result = TrainResult(
                 self.step, self._last, self._evaluation, interrupted
             )
@@ -214,24 +255,46 @@ class Trainer:
                 "Expected a source to evaluate on. Received: source=None and "
                 "a Trainer without eval_source"
             )
-        pipeline = Pipeline(
-            source,
+        return evaluate(self.driver, self._eval_pipeline(source, buckets))
+
+    def _eval_pipeline(self, source=None, buckets=None):
+        return Pipeline(
+            self.eval_source if source is None else source,
             self.config.batch_size,
             self.config.seed,
             self._buckets if buckets is None else buckets,
         )
-        return evaluate(self.driver, pipeline)
 
     def save(self):
-        """Writes a checkpoint of the present state; returns its folder."""
+        """Writes a checkpoint of the present state, and waits for the disk.
+
+        Returns:
+            The checkpoint's folder.
+
+        Raises:
+            OSError: if it cannot be written, see `CheckpointStore.save`.
+        """
+        self._save()
+        self._saver.wait()
+        return self._store.path(self.step)
+
+    def _save(self):
+        """Begins to write a checkpoint of the present state."""
         self._look()
-        return self._store.save(
-            self.step, self.driver.state(), self._saved_state()
-        )
+        done = self.step
+        scores = self._evaluation if self._evaluated == done else {}
+        self._saver.save(done, self.driver.state, self._saved_state(), scores)
+        if self._saver.blocked > _LONG:
+            self.progress.note(
+                f"step {done}: the checkpoint held the steps up for "
+                f"{self._saver.blocked:.1f} s"
+            )
 
     def _one_step(self, step, batch, waited):
         fresh = not self.driver.is_compiled(batch)
         if fresh:
+            if self._saver.due_before_compiling(step):
+                self._save()
             shape = "x".join(map(str, _largest(batch).shape))
             self.progress.note(f"compiling the step for batches of {shape}")
         begin = time.perf_counter()
@@ -251,15 +314,13 @@ class Trainer:
             self._log(done)
         elif self.progress.live:
             self._show(done)
-        every = self.config.eval_every
+        every, scores = self.config.eval_every, {}
         if self.eval_source is not None and (
             last or (every and done % every == 0)
         ):
-            self._log_evaluation(done)
-        if done % self.config.checkpoint_every == 0 or last:
-            self.save()
-        elif self._stop.is_set():
-            self.save()
+            scores = self._log_evaluation(done)
+        if last or self._saver.due(done, scores):
+            self._save()
         self.observers.tell("on_step", done)
 
     def wait(self):
@@ -272,6 +333,7 @@ class Trainer:
             sums = self.driver.fetch(handle)
             numerator, count = sums["loss"]
             if not (math.isfinite(numerator) and math.isfinite(count)):
+                self._saver.wait()
                 raise FloatingPointError(
                     f"Expected a finite loss at step {step}. Received: "
                     f"loss={numerator}/{count}; the last checkpoint is from "
@@ -303,12 +365,34 @@ class Trainer:
         self._watch.clear()
 
     def _log_evaluation(self, done):
+        """Evaluates; returns the metrics, or {} if SIGTERM came."""
         self.wait()
-        self._evaluation = self.evaluate()
+        self._evaluation_due = True
+        if self._evaluated is None and self._saver.due_before_compiling(done):
+            self._save()
+        found = evaluate(self.driver, self._eval_pipeline(), self._stop.is_set)
+        if found is None:
+            return {}
+        self._evaluation, self._evaluation_due = found, False
+        self._evaluated = done
         text = progress_lib.metric_text(self._evaluation)
         self.progress.note(f"step {done} evaluation: {text}")
         line = self._write(done, "eval", self._evaluation)
         self.observers.tell("on_evaluation", line)
+        return found
+
+    def _check_best_metric(self):
+        """Evaluates one batch rather than fail after hours of steps."""
+        if not self.config.keep_best:
+            return
+        batch = next(self._eval_pipeline().evaluation_batches())
+        names = list(self.driver.fetch(self.driver.eval_step(batch)))
+        if self.config.best_metric not in names:
+            raise ValueError(
+                "Expected train.best_metric to be a metric of the "
+                f"evaluation: {', '.join(names)}. "
+                f"Received: train.best_metric={self.config.best_metric!r}"
+            )
 
     def _write(self, done, split, values):
         # JSON has no nan: a metric that counted nothing is null.
@@ -347,6 +431,7 @@ class Trainer:
             self.progress.note(f"{key} changes from {old} to {new}")
 
     def _restore(self, prepare):
+        self._store.recover()
         found = self._store.restore_latest()
         if found is None:
             if prepare is not None:
@@ -358,25 +443,20 @@ class Trainer:
         self._meter = Meter(found.state["meter"])
         self._last = found.state["metrics"]
         self._evaluation = found.state["evaluation"]
+        self._evaluation_due = found.state["evaluation_due"]
+        self._evaluated = found.step if found.scores else None
         self.step = found.step
-        self.history.cut(found.step)
+        self.history.cut(found.step, evaluated=not self._evaluation_due)
         self.progress.note(f"resuming from {found.path}")
 
     def _saved_state(self):
-        import keras
-
         return {
             "seed": self.config.seed,
-            "config_sha256": _settings.config_hash(self._run_config),
             "meter": self._meter.state(),
             "metrics": self._last,
             "evaluation": self._evaluation,
-            "versions": {
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "keras": keras.__version__,
-                keras.backend.backend(): _backend_version(),
-            },
+            "evaluation_due": self._evaluation_due,
+            "versions": versions(),
         }
 
     @contextlib.contextmanager
@@ -394,11 +474,3 @@ class Trainer:
 
 def _largest(batch):
     return max(batch.values(), key=lambda array: array.size)
-
-
-def _backend_version():
-    import importlib.metadata
-
-    import keras
-
-    return importlib.metadata.version(keras.backend.backend())

@@ -17,8 +17,14 @@ MAY_DIFFER = (
     "train.steps",
     "train.log_every",
     "train.checkpoint_every",
+    "train.checkpoint_minutes",
     "train.keep_last",
+    "train.keep_best",
+    "train.best_metric",
+    "train.best_mode",
     "train.eval_every",
+    # A checkpoint does not know how many replicas made it.
+    "train.strategy",
     "train.curves",
     "train.picture_every",
     "train.tensorboard",
@@ -122,11 +128,20 @@ class History:
                     continue
         return lines
 
-    def cut(self, step):
-        """Drops what was written after a step that a run resumes from."""
+    def cut(self, step, evaluated=True):
+        """Drops what was written after a step that a run resumes from.
+
+        Args:
+            step: int, updates done.
+            evaluated: False if the evaluation after this step is to be done
+                again; then its line goes, too.
+        """
         if not self.path.exists():
             return
         lines = [line for line in self.read() if line["step"] <= step]
+        if not evaluated:
+            again = {"step": step, "split": "eval"}
+            lines = [ln for ln in lines if not again.items() <= ln.items()]
         _replace(self.path, "".join(json.dumps(ln) + "\n" for ln in lines))
         self._write_table(lines)
 

@@ -1,10 +1,17 @@
-import json
+import errno
+import math
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies
 
 from pixmodels.training import CheckpointStore
-from pixmodels.training import checkpoint
 from pixmodels.training import variables
 from pixmodels.training import workdir
 
@@ -39,40 +46,79 @@ def test_old_ones_are_deleted(tmp_path):
     assert filled(tmp_path, range(1, 8), keep_last=2).steps() == [6, 7]
 
 
-def flip(path):
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+FILES = ("arrays.npz", "state.json", "SHA256SUMS")
 
 
-DAMAGE = {
-    "flipped bit": lambda path: flip(path / "arrays.npz"),
-    "torn arrays": lambda path: (path / "arrays.npz").write_bytes(
-        (path / "arrays.npz").read_bytes()[:-20]
-    ),
-    "no arrays": lambda path: (path / "arrays.npz").unlink(),
-    "torn state": lambda path: (path / "state.json").write_text('{"seed'),
-    "no state": lambda path: (path / "state.json").unlink(),
-    "another step": lambda path: (path / "state.json").write_text(
-        json.dumps({"step": 5, "sha256": "0"})
-    ),
-}
+def test_sha256sum_verifies(tmp_path):
+    path = filled(tmp_path).path(7)
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"],
+        cwd=path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "arrays.npz: OK\nstate.json: OK\n"
+    with np.load(path / "arrays.npz") as file:  # NumPy's own reader
+        np.testing.assert_array_equal(file["count"], 7)
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_falls_back_with_a_warning(tmp_path, damage):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return filled(tmp_path_factory.mktemp("whole")).folder.parent
+
+
+@hypothesis.settings(max_examples=150)
+@hypothesis.given(data=strategies.data())
+def test_any_damage_falls_back_with_a_warning(whole, data):
+    """Bits flipped, files cut, emptied or gone: never the wrong numbers."""
+    draw = data.draw
+    name = draw(strategies.sampled_from(FILES))
+    kind = draw(strategies.sampled_from(("flip", "cut", "grow", "gone")))
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(whole, folder, dirs_exist_ok=True)
+        store = CheckpointStore(folder)
+        path = store.path(7) / name
+        content = bytearray(path.read_bytes())
+        place = draw(strategies.integers(0, len(content) - 1))
+        if kind == "flip":
+            content[place] ^= 1 << draw(strategies.integers(0, 7))
+        elif kind == "cut":
+            del content[place:]  # down to nothing
+        elif kind == "grow":
+            content += bytes(place + 1)
+        path.write_bytes(content)
+        if kind == "gone":
+            path.unlink()
+        with pytest.warns(UserWarning, match="step_00000007, which is damaged"):
+            assert store.restore_latest().step == 5
+        with pytest.raises(ValueError, match="damaged"):
+            store.restore(7)
+        # The damaged one is replaced when its step is reached again.
+        store.save(7, ARRAYS, {})
+        assert store.restore_latest().step == 7
+
+
+def test_folders_that_are_no_checkpoints(tmp_path):
     store = filled(tmp_path)
-    DAMAGE[damage](store.path(7))
-    with pytest.warns(UserWarning, match="step_00000007, which is damaged"):
-        assert store.restore_latest().step == 5
-    # The damaged one is replaced when its step is reached again.
-    store.save(7, ARRAYS, {})
-    assert store.restore_latest().step == 7
+    (store.folder / "step_00000011").mkdir()
+    (store.folder / "step_00000013").write_text("a file")
+    (store.folder / "notes").mkdir()
+    shutil.copytree(store.path(5), store.path(17))
+    with pytest.warns(UserWarning, match="Skipping") as warned:
+        assert store.restore_latest().step == 7
+    assert ["of step 5" in str(w.message) for w in warned] == [
+        True,
+        False,
+        False,
+    ]
+    store.save(13, ARRAYS, {})
+    assert store.load(13).step == 13
 
 
 def test_all_damaged(tmp_path):
     store = filled(tmp_path, [3])
-    flip(store.path(3) / "arrays.npz")
+    (store.path(3) / "arrays.npz").write_bytes(b"")
     with (
         pytest.warns(UserWarning, match="Skipping"),
         pytest.raises(ValueError, match="can be read"),
@@ -80,27 +126,145 @@ def test_all_damaged(tmp_path):
         store.restore_latest()
 
 
-def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
+def names(store):
+    return sorted(path.name for path in store.folder.iterdir())
+
+
+@pytest.mark.parametrize("limit", [0, 300, 4000])
+def test_a_file_too_large_loses_nothing(tmp_path, limit):
     store = filled(tmp_path)
-
-    def full(file):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "_flush", full)
-    with pytest.raises(OSError, match="No space left"):
-        store.save(11, ARRAYS, {})
-    monkeypatch.undo()
+    before = names(store)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(OSError, match="Expected to write") as caught:
+            store.save(11, {"a": np.zeros(1009)}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.errno == errno.EFBIG
+    for words in ("8,072 bytes to", str(store.folder), "unharmed: 3, 5, 7"):
+        assert words in str(caught.value)
+    assert names(store) == before
     assert store.restore_latest().step == 7
-    assert sorted(p.name[:5] for p in store.folder.iterdir()) == ["step_"] * 3
+
+
+FULL_DISK = """
+import sys
+import numpy as np
+from pixmodels.training import CheckpointStore
+store = CheckpointStore(sys.argv[1])
+store.save(3, {"a": np.zeros(101)}, {})
+try:
+    store.save(5, {"a": np.zeros(1_000_003)}, {})
+except OSError as error:
+    print(error)
+print(store.restore_latest().step, [p.name for p in store.folder.iterdir()])
+store.save(7, {"a": np.zeros(101)}, {})  # as soon as there is room
+print(store.steps())
+"""
+
+
+def test_a_full_disk_loses_nothing(tmp_path):
+    """On a real file system of one megabyte, where that may be mounted."""
+    mount = f"mount -t tmpfs -o size=1m tmpfs {tmp_path}"
+    space = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
+    try:
+        able = subprocess.run([*space, mount], capture_output=True).returncode
+    except FileNotFoundError:
+        able = 1
+    if able != 0:
+        pytest.skip("needs user namespaces (unshare), to mount a small disk")
+    script = f'{mount}; "$0" -c "$1" {tmp_path}'
+    done = subprocess.run(
+        [*space, script, sys.executable, FULL_DISK],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    message, left, after = done.stdout.splitlines()
+    assert message.startswith(
+        "[Errno 28] Expected to write a checkpoint of 8,000,024 bytes to "
+        f"{tmp_path}/checkpoints, where "
+    )
+    assert "No space left on device" in message
+    assert left == "3 ['step_00000003']"
+    assert after == "[3, 7]"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "checkpoints").write_text("a file")
+    store = CheckpointStore(tmp_path)
+    with pytest.raises(FileExistsError, match="bytes are free"):
+        store.save(3, ARRAYS, {})
 
 
 def test_a_killed_save_is_cleaned_up(tmp_path):
     store = filled(tmp_path)
     (store.folder / ".partial-step_00000011").mkdir()
+    store.path(3).rename(store.folder / ".partial-doomed-step_00000003")
     assert store.restore_latest().step == 7
     store.save(11, ARRAYS, {})
-    assert store.steps() == [5, 7, 11]
-    assert not list(store.folder.glob(".partial*"))
+    assert names(store) == [f"step_{step:08d}" for step in (5, 7, 11)]
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_killed_replacement_brings_back_the_old_one(tmp_path, renamed):
+    store = filled(tmp_path, [3])
+    # Killed between or after the two renames of a save of step 3.
+    old = store.folder / ".partial-replaced-step_00000003"
+    store.path(3).rename(old)
+    if renamed:
+        shutil.copytree(old, store.path(3))
+    assert store.restore_latest() is None or renamed
+    store.recover()
+    assert store.restore_latest().arrays["count"] == 3
+    assert names(store) == ["step_00000003"]
+
+
+def scored(path, scores, **kwargs):
+    store = CheckpointStore(path, 2, metric="accuracy", **kwargs)
+    for step, score in scores.items():
+        store.save(
+            step, ARRAYS, {}, {} if score is None else {"accuracy": score}
+        )
+    return store
+
+
+SCORES = {3: 0.5, 5: 0.7, 7: None, 11: 0.7, 13: math.nan, 17: 0.2, 19: 0.1}
+
+
+@pytest.mark.parametrize(
+    ("mode", "best", "kept"),
+    [("max", 5, [5, 11, 17, 19]), ("min", 19, [17, 19])],
+)
+def test_the_best_are_kept(tmp_path, mode, best, kept):
+    store = scored(tmp_path, SCORES, keep_best=2, mode=mode)
+    assert store.steps() == kept
+    assert store.restore("best").step == best
+    assert store.restore("latest").step == store.restore().step == 19
+    assert store.restore("17").step == store.restore(17).step == 17
+    assert store.restore("best").scores == {"accuracy": SCORES[best]}
+
+
+def test_best_falls_back(tmp_path):
+    store = scored(tmp_path, SCORES, keep_best=2, mode="max")
+    (store.path(5) / "arrays.npz").write_bytes(b"")
+    with pytest.warns(UserWarning, match="next to it"):
+        assert store.restore("best").step == 11
+    (store.path(11) / "state.json").write_bytes(b"")
+    (store.path(5) / "state.json").write_bytes(b"")
+    assert store.restore("best").step == 17
+
+
+def test_bad_names_of_checkpoints(tmp_path):
+    assert CheckpointStore(tmp_path).restore("best") is None
+    store = filled(tmp_path)
+    with pytest.raises(ValueError, match=r"3, 5, 7\. .*checkpoint='11'"):
+        store.restore(11)
+    with pytest.raises(ValueError, match="checkpoint='beast'"):
+        store.restore("beast")
+    with pytest.raises(ValueError, match=r"evaluation of 'loss'.*keep_best"):
+        store.restore("best")
 
 
 def test_keys_do_not_depend_on_what_was_built_before():
@@ -154,6 +318,10 @@ def test_workdir_of_another_config(tmp_path):
     assert workdir.claim(tmp_path, config) == {}
     longer = {"train": {"steps": 11, "seed": 3, "log_every": 2}}
     assert workdir.claim(tmp_path, longer) == {"train.steps": (7, 11)}
+    elastic = {"train": {**longer["train"], "strategy": "mirrored"}}
+    assert workdir.claim(tmp_path, elastic) == {
+        "train.strategy": (None, "mirrored")
+    }
     other = {"train": {"steps": 11, "seed": 5}, "init": "x"}
     with pytest.raises(ValueError) as caught:
         workdir.check(tmp_path, other)
@@ -174,3 +342,7 @@ def test_history_is_cut(tmp_path):
     assert history.path.read_text().count("\n") == 2
     history.append({"step": 6})
     assert [line["step"] for line in history.read()] == [2, 4, 6]
+    for split in ("train", "eval"):
+        history.append({"step": 8, "split": split})
+    history.cut(8, evaluated=False)
+    assert history.read()[2:] == [{"step": 6}, {"step": 8, "split": "train"}]

@@ -165,7 +165,8 @@ def test_recipes_are_listed(capsys):
 def test_finetune_evaluate_export(tmp_path, capsys):
     """The commands on digits, end to end."""
     workdir = str(tmp_path / "run")
-    assert run("finetune", *DIGITS, "--workdir", workdir) == 0
+    best = ["--set", "train.keep_best=1", "--set", "train.eval_every=2"]
+    assert run("finetune", *DIGITS, *best, "--workdir", workdir) == 0
     out, _ = capsys.readouterr()
     for words in (
         "train.steps = 6",
@@ -181,11 +182,18 @@ def test_finetune_evaluate_export(tmp_path, capsys):
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     accuracy = json.loads(lines[-1])["accuracy"]
     assert f"accuracy {accuracy:.4g}" in out
+    evaluations = [x for x in map(json.loads, lines) if x["split"] == "eval"]
+    least = min(evaluations, key=lambda line: line["loss"])["step"]
+    pick = ["evaluate", "--workdir", workdir, "--checkpoint"]
+    assert run(*pick, "best") == 0
+    assert f"test at step {least}:" in capsys.readouterr().out
+    assert run(*pick, "999") == 2
+    assert "Received: checkpoint='999'" in capsys.readouterr().err
     assert run("evaluate", "--workdir", workdir, "--split", "tset") == 2
     assert "Did you mean 'test'" in capsys.readouterr().err
-    assert run("finetune", *DIGITS, "--workdir", workdir) == 0
+    assert run("finetune", *DIGITS, *best, "--workdir", workdir) == 0
     assert "nothing left" in capsys.readouterr().err
-    other = ["--set", "train.seed=7", "--workdir", workdir]
+    other = [*best, "--set", "train.seed=7", "--workdir", workdir]
     assert run("finetune", *DIGITS, *other) == 2
     assert "train.seed=7 (there: 42)" in capsys.readouterr().err
     output = tmp_path / "saved"

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import signal
 import subprocess
 import sys
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 
 from pixmodels.training import CheckpointStore
-from pixmodels.training.workdir import TIMES
 
 CHILD = pathlib.Path(__file__).parent / "child.py"
 # 23 examples in batches of 4: six steps an epoch, the last with a filler.
@@ -49,53 +47,6 @@ def state(path):
 
 def equal(a, b):
     return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
-
-
-def history(path):
-    lines = (path / "metrics.jsonl").read_text().splitlines()
-    lines = [json.loads(line) for line in lines]
-    return [{k: v for k, v in x.items() if k not in TIMES} for x in lines]
-
-
-@pytest.mark.parametrize(
-    "counter",
-    [pytest.param(False, id="keras", marks=pytest.mark.slow), True],
-)
-def test_sigkill_in_mid_epoch_and_restart(tmp_path, counter):
-    def job(name, **extra):
-        return {
-            "workdir": str(tmp_path / name),
-            "config": CONFIG,
-            "model": {"rate": 0.3, "counter": counter},
-            **extra,
-        }
-
-    other = job("other", config=CONFIG | {"seed": 7})
-    straight = start([job("whole"), job("again"), other])
-    killed = start([job("killed", kill_at=9)])
-    finish(killed, -signal.SIGKILL)
-    # Step 9 is the fourth of epoch 1, the last checkpoint that of step 8.
-    assert CheckpointStore(tmp_path / "killed").steps() == [4, 8]
-    second = start([job("killed", kill_at=14)])
-    finish(straight)
-    finish(second, -signal.SIGKILL)
-    (last,) = finish(start([job("killed")]))
-    assert any("resuming" in note for note in last["notes"])
-    whole = state(tmp_path / "whole")
-    # Dropout and order depend on the seed: equality below means something.
-    assert not equal(whole, state(tmp_path / "other"))
-    assert equal(whole, state(tmp_path / "again"))
-    assert equal(whole, state(tmp_path / "killed"))
-    assert history(tmp_path / "whole") == history(tmp_path / "killed")
-
-
-def test_sigterm_saves_and_stops(tmp_path):
-    job = {"workdir": str(tmp_path), "config": CONFIG, "model": {}}
-    first, second = finish(start([{**job, "term_at": 5}, job]))
-    assert (first["step"], first["interrupted"]) == (6, True)
-    assert any("stopped by SIGTERM" in note for note in first["notes"])
-    assert any("step_00000006" in note for note in second["notes"])
-    assert (second["step"], second["interrupted"]) == (17, False)
 
 
 def test_one_device_equals_two_replicas(tmp_path):

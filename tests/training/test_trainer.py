@@ -1,4 +1,5 @@
 import json
+import resource
 import warnings
 
 import keras
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 import toys
 
+from pixmodels.training import CheckpointStore
 from pixmodels.training import Pipeline
 from pixmodels.training import Trainer
 from pixmodels.training import trainer as trainer_lib
@@ -327,3 +329,84 @@ def test_pipeline_and_driver_make_evaluate(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert trainer_lib.evaluate(run.driver, pipeline)["loss"] > 0
+
+
+def test_a_disk_that_fills_up_ends_the_run(tmp_path):
+    """A real limit of the kernel on the size of files stands in for it."""
+    run = trainer(tmp_path, toys.config(log_every=99))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    step, done = run.driver.train_step, []
+
+    def train_step(batch, number):
+        done.append(number)
+        if number == 7:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        if number == 10:  # the write after step 10 has failed by now
+            run._saver._thread.join()
+        return step(batch, number)
+
+    run.driver.train_step = train_step
+    try:
+        with pytest.raises(OSError, match="Expected to write.*unharmed: 5"):
+            run.train()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert done[-1] in (9, 10)
+    assert run.train().step == 13  # there is room again
+    again = trainer(tmp_path, toys.config(log_every=99))
+    assert again.step == 13
+    assert equal(weights(run), weights(again))
+
+
+def test_the_best_are_kept_and_written(tmp_path):
+    config = toys.config(
+        checkpoint_every=99,
+        eval_every=2,
+        keep_last=1,
+        keep_best=2,
+        best_metric="accuracy",
+        best_mode="max",
+    )
+    source = toys.ToySource(13)
+    run = trainer(tmp_path, config, eval_source=source)
+    run.train()
+    lines = run.history.read()
+    scores = {
+        line["step"]: line["accuracy"]
+        for line in lines
+        if line["split"] == "eval"
+    }
+    best = sorted(scores, key=lambda step: (-scores[step], step))[:2]
+    store = CheckpointStore(tmp_path, metric="accuracy", mode="max")
+    assert store.steps() == sorted({*best, 13})
+    found = store.restore("best")
+    assert (found.step, found.scores["accuracy"]) == (best[0], scores[best[0]])
+    # Its weights are those that were evaluated.
+    run.driver.load_state(found.arrays)
+    assert run.evaluate()["accuracy"] == scores[best[0]]
+
+
+def test_bad_settings_of_the_best(tmp_path):
+    config = toys.config(keep_best=1, best_metric="acuracy")
+    with pytest.raises(ValueError, match=r"keep_best=1, eval_source=None"):
+        trainer(tmp_path, config)
+    assert not (tmp_path / "config.json").exists()
+    run = trainer(tmp_path, config, eval_source=toys.ToySource(13))
+    with pytest.raises(ValueError, match="loss, accuracy.*'acuracy'"):
+        run.train()
+    assert run.step == 0
+
+
+def test_work_is_saved_before_a_long_compilation(tmp_path):
+    lengths = np.array([2, 3, 5, 7, 11] * 4)
+    run = trainer(
+        tmp_path,
+        toys.config(steps=9, batch_size=3, checkpoint_every=99),
+        source=toys.ToySource(20, lengths=lengths),
+        buckets=(5, 11),
+    )
+    shapes = [run.pipeline.batch(step)["x"].shape for step in range(9)]
+    other = next(i for i, shape in enumerate(shapes) if shape != shapes[0])
+    run._saver._clock = lambda: 1e9  # a minute and more has gone by
+    run.train()
+    assert CheckpointStore(tmp_path).steps() == [other, 9]

@@ -1,0 +1,41 @@
+"""A tiny masked autoencoder on names as pixels, for the tests of the loop."""
+
+import functools
+
+import pixmodels
+from pixmodels.renderers import CairoRenderer
+from pixmodels.tasks import CLDRNames
+from pixmodels.tasks import RenderedTextSource
+
+BUCKETS = (5, 11)
+
+
+def model(rate=0.1):
+    """Two layers and one; dropout everywhere that PIXEL has it."""
+    encoder = pixmodels.PIXELBackbone(
+        (16, 16 * BUCKETS[-1], 1),
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=34,
+        mlp_dim=67,
+        dropout_rate=rate,
+        attention_dropout=rate,
+    )
+    return pixmodels.MaskedAutoencoder(
+        encoder,
+        decoder_num_layers=1,
+        decoder_num_heads=2,
+        decoder_hidden_dim=26,
+        decoder_mlp_dim=53,
+    )
+
+
+@functools.cache
+def source(split):
+    """Greek and Georgian names: 89 to train on, 23 to evaluate on."""
+    names = CLDRNames(("el", "ka"))
+    if split == "train":
+        texts = names.unlabelled[:89]
+    else:
+        texts = names.texts(split)[:23]
+    return RenderedTextSource(texts, CairoRenderer(), masking="span")
