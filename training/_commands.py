@@ -82,6 +82,19 @@ def evaluate(args):
     print(f"{args.split} at step {run.step}: {progress.metric_text(metrics)}")
 
 
+def runs(args):
+    """Compares the runs in a folder."""
+    from pixmodels.training import _runs
+
+    _runs.run(
+        args.folder,
+        sort=args.sort,
+        reverse=args.reverse,
+        plot=args.plot,
+        form="json" if args.json else "csv" if args.csv else "table",
+    )
+
+
 def benchmark(args):
     """Prints ratios of times."""
     from pixmodels.training import benchmarks

@@ -6,6 +6,8 @@ Drawing text and galleries is the renderers' work.
 import numpy as np
 
 _STAGES = ("original", "masked", "reconstructed")
+# Pixels of a sheet: it shall fit a screen, and a repository.
+_WIDEST, _GAP, _LABEL = 1200, 4, 14
 
 
 def reconstructions(pictures, captions, renderer, *, scale=3, gap=5):
@@ -50,6 +52,52 @@ def reconstructions(pictures, captions, renderer, *, scale=3, gap=5):
             page[at : at + height, left : left + width] = np.round(255 * grey)
     page = page.repeat(scale, axis=0).repeat(scale, axis=1)
     return Image.fromarray(page)
+
+
+def sheet(pictures):
+    """Original, masked and reconstructed images of any shape on one sheet.
+
+    Rows of patches stand below one another, other images side by side. What
+    is larger than a sheet is made smaller.
+
+    Args:
+        pictures: as for `reconstructions`.
+
+    Returns:
+        `PIL.Image` in mode "L", or "RGB" if any image has a colour.
+    """
+    from PIL import Image
+    from PIL import ImageDraw
+
+    stages = [_bytes(pictures[name]) for name in _STAGES]
+    batch, height, width, _ = stages[0].shape
+    below = width > 4 * height
+    down, across = (3, 1) if below else (1, 3)
+    scale = max(1, (_WIDEST - 4 * _GAP) // (across * width))
+    scale = min(scale, 4 if below else 8)
+    height, width = scale * height, scale * width
+    block = down * (height + 1) + _GAP
+    size = (across * (width + _GAP) + _GAP, _LABEL + batch * block + _GAP)
+    page = np.full((size[1], size[0], stages[0].shape[3]), 255, np.uint8)
+    for i, images in enumerate(stages):
+        large = images.repeat(scale, axis=1).repeat(scale, axis=2)
+        left = _GAP + (0 if below else i * (width + _GAP))
+        for row in range(batch):
+            top = _LABEL + _GAP + row * block + below * i * (height + 1)
+            page[top : top + height, left : left + width] = large[row]
+    page = Image.fromarray(page[..., 0] if page.shape[2] == 1 else page)
+    words = ", ".join(_STAGES)
+    ImageDraw.Draw(page).text((_GAP, 1), words, fill="gray")
+    page.thumbnail((_WIDEST, page.height))
+    return page
+
+
+def _bytes(images):
+    """(B, H, W, C) in [0, 1] -> uint8 with C = 1 if all are grey, else 3."""
+    images = np.round(255 * np.asarray(images)).astype(np.uint8)
+    if images.shape[3] == 3 and (images == images[..., :1]).all():
+        images = images[..., :1]
+    return images
 
 
 def _labels(texts, renderer):

@@ -77,6 +77,7 @@ def _parser():
         _add_pretrain,
         _add_finetune,
         _add_evaluate,
+        _add_runs,
         _add_benchmark,
         _add_export,
         _add_demo,
@@ -239,6 +240,35 @@ def _add_evaluate(commands):
         "--split", default="test", help="which examples (default test)"
     )
     _add_checkpoint(command)
+    return command
+
+
+def _add_runs(commands):
+    command = commands.add_parser(
+        "runs", help="compare runs in a table and a plot"
+    )
+    command.add_argument(
+        "folder",
+        nargs="?",
+        default="runs",
+        metavar="DIR",
+        help="folder with runs in it, at any depth (default runs)",
+    )
+    command.add_argument(
+        "--sort",
+        default="run",
+        metavar="KEY",
+        help="a key of --json, e.g. eval_loss (default run)",
+    )
+    command.add_argument("--reverse", action="store_true", help="largest first")
+    command.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="where the losses are drawn (default DIR/runs.png)",
+    )
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--csv", action="store_true", help="print CSV")
     return command
 
 

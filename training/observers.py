@@ -60,4 +60,22 @@ def standard(config):
         ImportError: if it asks for TensorBoard's files and their writer is
             not installed.
     """
-    return []
+    from pixmodels.training import _curves
+    from pixmodels.training import _run_pictures
+    from pixmodels.training import _run_state
+    from pixmodels.training import _tensorboard
+
+    found = [_run_state.RunState()]
+    if config.tensorboard:
+        _tensorboard.check()
+    if config.tensorboard or (
+        config.tensorboard is None and _tensorboard.is_installed()
+    ):
+        found.append(_tensorboard.TensorBoard())
+    if config.curves:
+        found.append(_curves.Curves())
+    if config.picture_every is not None:
+        # First, so that the others are told of the last picture before they
+        # are told of the end.
+        found.insert(0, _run_pictures.Pictures(config.picture_every))
+    return found

@@ -5,6 +5,11 @@ Not here: what is kept (`workdir.History`) or measured (`meters`).
 
 import sys
 
+from pixmodels.training.workdir import TIMES
+
+# Metrics that are shown in percent, and under which name.
+_SHARES = {"padding": "padding", "mfu": "MFU"}
+
 
 def for_stream(stream=None):
     """The progress display that fits a stream (stderr by default)."""
@@ -13,13 +18,28 @@ def for_stream(stream=None):
 
 
 def metric_text(values):
-    """dict as one line: `loss 0.1234  accuracy 0.5  step 12.3 ms`."""
+    """dict as one line: `loss 0.1234  accuracy 0.5  step 12.3 ms`.
+
+    Rates are `5,678 patches/s`, shares `padding 12.3 %`; examples per second
+    are left out where patches are counted.
+    """
+    hidden = "examples_per_s" if "patches_per_s" in values else None
     return "  ".join(
-        f"{name[:-3]} {value:.1f} ms"
-        if name.endswith("_ms")
-        else f"{name} {value:.4g}"
+        _text_of(name, value)
         for name, value in values.items()
+        if name != hidden
     )
+
+
+def _text_of(name, value):
+    if name.endswith("_ms"):
+        return f"{name.removesuffix('_ms')} {value:.1f} ms"
+    if name.endswith("_per_s"):
+        digits = 0 if value >= 100 else 1
+        return f"{value:,.{digits}f} {name.removesuffix('_per_s')}/s"
+    if name in _SHARES:
+        return f"{_SHARES[name]} {100 * value:.1f} %"
+    return f"{name} {value:.4g}"
 
 
 def duration_text(seconds):
@@ -71,7 +91,10 @@ class LineProgress:
 
 
 class TerminalProgress:
-    """A progress bar with the numbers below it; notes scroll above."""
+    """A progress bar; below it a line of metrics and one of speed.
+
+    Notes scroll above it.
+    """
 
     live = True
 
@@ -84,20 +107,24 @@ class TerminalProgress:
             def get_renderables(self):
                 yield self.make_tasks_table(self.tasks)
                 for task in self.tasks:
-                    yield text.Text(task.fields["numbers"])
+                    metrics, speed = task.fields["numbers"]
+                    yield text.Text(metrics)
+                    yield text.Text(speed, style="dim")
 
         self._bar = Bar(
-            progress.TextColumn("{task.completed}/{task.total}"),
-            progress.BarColumn(),
+            progress.TextColumn("step {task.completed:,}/{task.total:,}"),
+            progress.BarColumn(bar_width=None),
+            progress.TextColumn("{task.percentage:3.0f} %"),
             progress.TextColumn("{task.description}"),
             console=console.Console(stderr=True, highlight=False),
+            expand=True,
         )
         self._task = None
 
     def start(self, done, total):
         """Begins at update `done` of `total`."""
         self._task = self._bar.add_task(
-            "", total=total, completed=done, numbers=""
+            "", total=total, completed=done, numbers=("", "")
         )
         self._bar.start()
 
@@ -107,7 +134,10 @@ class TerminalProgress:
             self._task,
             completed=done,
             description="" if eta is None else f"ETA {duration_text(eta)}",
-            numbers=metric_text(values),
+            numbers=(
+                metric_text({k: values[k] for k in values if k not in TIMES}),
+                metric_text({k: values[k] for k in values if k in TIMES}),
+            ),
         )
 
     def report(self, done, values, eta):
