@@ -22,20 +22,19 @@ class Packing:
         capacity: patches of a window.
 
     Attributes:
+        num_examples: int, n.
         num_windows: int, W.
-        num_patches: int, patches that are not padding.
     """
 
     def __init__(self, lengths, capacity):
         lengths = np.minimum(np.asarray(lengths, np.int64), capacity)
         self._lengths = lengths
+        self.num_examples = len(lengths)
         windows, sizes = _places(lengths, capacity)
         self.num_windows = int(windows.max()) + 1
-        self.num_patches = int(lengths.sum())
         # Places by length, for the examples by length to go to.
         self._window_of_place = windows[np.argsort(sizes, kind="stable")]
-        counts = np.bincount(windows, minlength=self.num_windows)
-        self._counts = counts
+        self._counts = np.bincount(windows, minlength=self.num_windows)
 
     def groups(self, examples_key, windows_key):
         """The packing of one epoch.

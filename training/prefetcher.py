@@ -12,9 +12,14 @@ class Prefetcher:
 
     Args:
         fetch: function from a step to its batch; it runs in one thread, in
-            the order of the steps.
+            the order of the steps. An object may have `stop()`, which makes
+            a call in progress end early, and `close()`; both are called when
+            the prefetcher closes.
         start, stop: the range of steps.
         depth: batches kept ready.
+        put: function of a batch, or None: what it returns is handed on
+            instead. It runs in the thread, too: the place to copy a batch to
+            the device.
 
     Attributes:
         waited: seconds that the last `next()` waited for its batch.
@@ -25,9 +30,10 @@ class Prefetcher:
         `close()`: it stops the thread, also in the middle of the range.
     """
 
-    def __init__(self, fetch, start, stop, depth=2):
+    def __init__(self, fetch, start, stop, depth=2, put=None):
         self.waited = 0.0
         self._fetch = fetch
+        self._put = put
         self._steps = range(start, stop)
         self._queue = queue.Queue(maxsize=depth)
         self._closed = threading.Event()
@@ -61,7 +67,10 @@ class Prefetcher:
 
     def close(self):
         """Stops the thread and waits for it; safe to call twice."""
+        first = not self._closed.is_set()
         self._closed.set()
+        if first and hasattr(self._fetch, "stop"):
+            self._fetch.stop()
         while self._thread.is_alive():
             # The thread may be blocked on a full queue: make room.
             try:
@@ -69,13 +78,18 @@ class Prefetcher:
             except queue.Empty:
                 pass
             self._thread.join(timeout=0.02)
+        if first and hasattr(self._fetch, "close"):
+            self._fetch.close()
 
     def _work(self):
         try:
             for step in self._steps:
                 if self._closed.is_set():
                     return
-                self._queue.put((step, self._fetch(step), None))
+                batch = self._fetch(step)
+                if self._put is not None:
+                    batch = self._put(batch)
+                self._queue.put((step, batch, None))
             self._queue.put((_END, None, None))
         except BaseException as error:  # handed to the reader, not lost
             self._queue.put((_END, None, error))
