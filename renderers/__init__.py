@@ -21,6 +21,7 @@ from pixmodels.renderers.read_text import ReadCharacter
 from pixmodels.renderers.read_text import ReadText
 from pixmodels.renderers.render_corpus import render_corpus
 from pixmodels.renderers.rendered_batch import Cut
+from pixmodels.renderers.rendered_batch import Measured
 from pixmodels.renderers.rendered_batch import RenderedBatch
 from pixmodels.renderers.show import show
 
@@ -31,6 +32,7 @@ __all__ = [
     "FontStack",
     "GraphRenderer",
     "Located",
+    "Measured",
     "Offsets",
     "PixelReader",
     "ReadCharacter",

@@ -30,6 +30,7 @@ from pixmodels.renderers._sheets import check_choice
 from pixmodels.renderers._sheets import whole
 from pixmodels.renderers._units import UnitShaper
 from pixmodels.renderers.font_stack import FontStack
+from pixmodels.renderers.rendered_batch import Measured
 
 _LARGEST = 1024
 _BASELINES = ("pangocairo", "pygame")
@@ -254,8 +255,23 @@ class CairoRenderer(Sheets):
         Returns:
             (B,) int32, at most `max_patches`.
         """
+        return self.measure(texts).widths
+
+    def measure(self, texts):
+        """What a call would report of each text, without drawing.
+
+        Args:
+            texts: as for the call.
+
+        Returns:
+            `Measured`: `widths`, `truncated`, `missing`.
+        """
         layouts = self._layouts(texts, None)
-        return np.array([x.num_patches + 1 for x in layouts], np.int32)
+        return Measured(
+            np.array([x.num_patches + 1 for x in layouts], np.int32),
+            [tuple(x.cuts) if x.cuts else None for x in layouts],
+            [tuple(x.missing) for x in layouts],
+        )
 
     def _layouts(self, texts, num_patches, offsets=False):
         limit = self._number("num_patches", num_patches, 2)

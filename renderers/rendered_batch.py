@@ -29,6 +29,19 @@ class Cut(NamedTuple):
     text: str
 
 
+class Measured(NamedTuple):
+    """What a call of a renderer would report, without pixels.
+
+    Attributes:
+        widths: (B,) int32, patches of each text, end patch included.
+        truncated, missing: as in `RenderedBatch`.
+    """
+
+    widths: np.ndarray
+    truncated: list[tuple[Cut, ...] | None]
+    missing: list[tuple[str, ...]]
+
+
 @dataclass(frozen=True, eq=False)
 class RenderedBatch:
     """Texts as pixels, a grid of patches each: one row, or a page of rows.

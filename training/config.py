@@ -38,18 +38,27 @@ class DataConfig(Settings):
     `options` go to the function that reads the data. `buckets` are lengths
     in patches; an example goes to the smallest that holds it, one that is
     longer than all to the largest, where it is cut. Empty: one bucket as
-    long as the longest example.
+    long as the longest example. `pack`: windows of the one bucket's length
+    hold several texts, as many as fit. `workers`: processes that read, draw
+    and decode (0: a thread of this one); the batches are the same.
     """
 
     name: str = setting("cldr_names")
     options: dict = setting(default_factory=dict)
     buckets: tuple[int, ...] = setting((), at_least=1)
+    pack: bool = setting(False)
+    workers: int = setting(0, at_least=0)
 
     def validate(self):
         if any(b <= a for a, b in zip(self.buckets, self.buckets[1:])):
             raise ValueError(
                 "Expected data.buckets in rising order. "
                 f"Received: data.buckets={self.buckets}"
+            )
+        if self.pack and len(self.buckets) > 1:
+            raise ValueError(
+                "Expected one length of a window in data.buckets for "
+                f"data.pack. Received: data.buckets={self.buckets}"
             )
 
 

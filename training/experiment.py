@@ -181,6 +181,8 @@ def build_trainer(config, workdir, *, data=None, sources=None, progress=None):
         workdir,
         eval_source=sources["validation"],
         buckets=config.data.buckets,
+        pack=config.data.pack,
+        workers=config.data.workers,
         run_config=_settings.to_dict(config),
         prepare=prepare,
         progress=progress,
@@ -217,7 +219,11 @@ class Run:
         # One device: the model is already there, outside any strategy.
         config = dataclasses.replace(self.config.train, strategy="one_device")
         pipeline = Pipeline(
-            source, config.batch_size, config.seed, self.config.data.buckets
+            source,
+            config.batch_size,
+            config.seed,
+            self.config.data.buckets,
+            pack=self.config.data.pack,
         )
         driver = TensorFlowDriver(self.model, config, pipeline.batch(0))
         metrics = trainer.evaluate(driver, pipeline)

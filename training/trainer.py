@@ -22,7 +22,6 @@ from pixmodels.training.meters import Stopwatch
 from pixmodels.training.observers import Observers
 from pixmodels.training.observers import standard
 from pixmodels.training.pipeline import Pipeline
-from pixmodels.training.prefetcher import Prefetcher
 from pixmodels.training.saver import Saver
 from pixmodels.training.throughput import Throughput
 
@@ -89,6 +88,8 @@ class Trainer:
             observers write.
         eval_source: a source to evaluate on, or None.
         buckets: lengths of batches in patches, see `Pipeline`.
+        pack: whether windows hold several examples, see `Pipeline`.
+        workers: processes that make the batches, see `Pipeline`.
         strategy: `tf.distribute.Strategy`; `config.strategy` by default.
         run_config: dict, the whole config that the workdir shall be guarded
             by; `{"train": config}` by default.
@@ -115,6 +116,8 @@ class Trainer:
         *,
         eval_source=None,
         buckets=(),
+        pack=False,
+        workers=0,
         strategy=None,
         run_config=None,
         prepare=None,
@@ -134,7 +137,12 @@ class Trainer:
         workdir_lib.check(workdir, self._run_config)
         self.progress = progress or progress_lib.for_stream()
         self.pipeline = Pipeline(
-            train_source, config.batch_size, config.seed, buckets
+            train_source,
+            config.batch_size,
+            config.seed,
+            buckets,
+            pack=pack,
+            workers=workers,
         )
         self.eval_source = eval_source
         self._buckets = buckets
@@ -206,7 +214,7 @@ class Trainer:
             with (
                 self._sigterm(),
                 self._saver,
-                Prefetcher(self.pipeline.batch, first, total) as batches,
+                self.pipeline.prefetch(first, total) as batches,
             ):
                 self._check_best_metric()
                 if self._evaluation_due and self.eval_source is not None:
@@ -263,6 +271,7 @@ class Trainer:
             self.config.batch_size,
             self.config.seed,
             self._buckets if buckets is None else buckets,
+            pack=self.pipeline.pack,
         )
 
     def save(self):
