@@ -21,6 +21,8 @@ _EXPORTS = {
     "TrainConfig": "config",
     "Trainer": "trainer",
     "TrainResult": "trainer",
+    "WorkerPool": "worker_pool",
+    "text_lengths": "length_index",
 }
 
 __all__ = sorted(_EXPORTS)
