@@ -10,6 +10,7 @@ import os
 import pickle
 import socket
 import struct
+import sys
 import traceback
 
 import numpy as np
@@ -79,8 +80,9 @@ def _load(shared):
 def _answer(target, call):
     try:
         method, arguments = pickle.loads(call)
-        value = getattr(target, method)(*arguments)
-        return _packed(value)
+        if method is None:
+            return _packed(sorted(sys.modules))
+        return _packed(getattr(target, method)(*arguments))
     except Exception as error:
         return _error_of(error)
 

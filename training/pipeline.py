@@ -248,6 +248,8 @@ class Pipeline:
         self._rows(host)  # Refuses a wrong host here, not in the thread.
         if self.workers:
             fetch = _Workers(self, start, stop, host)
+        elif host == (0, 1):
+            fetch = self.batch
         else:
             fetch = functools.partial(self.batch, host=host)
         return Prefetcher(fetch, start, stop, depth, put)

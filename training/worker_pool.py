@@ -101,6 +101,8 @@ class WorkerPool:
     def submit(self, method, *arguments):
         """Has a worker call `target.method(*arguments)`.
 
+        The method None asks for the names of the modules that it has loaded.
+
         Returns:
             int, the ticket that `result` takes.
         """
