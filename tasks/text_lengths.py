@@ -75,6 +75,14 @@ class TextLengths:
             dict(missing),
         )
 
+    def of(self, indices):
+        """The lengths of some of the texts; what was lost is that of all.
+
+        Args:
+            indices: (m,) int.
+        """
+        return dataclasses.replace(self, lengths=self.lengths[indices])
+
     def report(self, max_length=None):
         """What is lost on the way from text to patches; JSON-able.
 

@@ -6,6 +6,7 @@ and a line in the table.
 
 import inspect
 
+from pixmodels.training import _own_data
 from pixmodels.training import _settings
 from pixmodels.training import _task_data
 
@@ -96,6 +97,7 @@ TABLE = {
     "table": (_task_data.Table, ("text_classifier", "text_regressor")),
     "questions": (_task_data.Questions, ("question_answerer",)),
     "digits": (_Digits, ("image_classifier", "masked_autoencoder")),
+    **_own_data.TABLE,
 }
 
 

@@ -90,6 +90,8 @@ def build_sources(config, splits=("train", "validation"), data=None):
     Raises:
         ValueError: if the data set, an option or a split is unknown.
     """
+    from pixmodels.tasks import RenderedTextSource
+
     data = data or _datasets.read(config)
     text = config.model.reads_text
     renderer = build_renderer(config) if text else None
@@ -100,7 +102,9 @@ def build_sources(config, splits=("train", "validation"), data=None):
         sources[split] = data.source(config, actual, renderer)
         if text:
             seconds, count = time.perf_counter() - begin, len(sources[split])
-            _say(f"{split}: drew {count:,} texts in {seconds:.1f} s")
+            kept = isinstance(sources[split], RenderedTextSource)
+            words = "drew" if kept else "opened"
+            _say(f"{split}: {words} {count:,} texts in {seconds:.1f} s")
             _say_losses(split, sources[split], config)
     return sources
 
