@@ -36,7 +36,7 @@ class TFDSExamples:
         Raises:
             ValueError: if there is no such feature, or it has no classes.
         """
-        feature = self.features.get(field)
+        feature = self.features[field] if field in self.features else None
         if not hasattr(feature, "names"):
             raise ValueError(
                 "Expected a feature with classes among "

@@ -242,7 +242,8 @@ class OwnTFDS(_Own):
 
     def _own_size(self):
         examples, _ = self._parts["train"]
-        feature = examples.features.get(self._options["field"] or "image")
+        name, features = self._options["field"] or "image", examples.features
+        feature = features[name] if name in features else None
         shape = getattr(feature, "shape", None) or (None,)
         if None in shape[:2]:
             raise ValueError(
