@@ -36,7 +36,7 @@ class DrawnTextSource(TextRows):
         ...     [{"text": b"ab"}, {"text": b"a longer text"}],
         ...     CairoRenderer())
         >>> source.get_packs([[0, 1]], length=11)["segment_ids"].tolist()
-        [[1, 1, 2, 2, 2, 2, 2, 2, 0, 0, 0]]
+        [[1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 0]]
     """
 
     def __init__(

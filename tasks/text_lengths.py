@@ -20,7 +20,7 @@ class TextLengths:
     Example:
         >>> texts = ["ab", "a longer text"]
         >>> pixmodels.tasks.TextLengths.measure(texts, CairoRenderer()).lengths
-        array([2, 6], dtype=int32)
+        array([3, 7], dtype=int32)
     """
 
     lengths: np.ndarray

@@ -4,6 +4,7 @@ Flags and errors are in `main`; the work is done by the modules named here.
 """
 
 import inspect
+import json
 from pathlib import Path
 
 from pixmodels.training import _quiet
@@ -122,12 +123,32 @@ def benchmark(args):
         )
         return
     _quiet.load_tensorflow()
+    if args.what == "pipeline":
+        _benchmark_pipeline(args, rounds)
+        return
     if args.what == "attention":
         lengths = _whole_numbers("--lengths", args.lengths)
         benchmarks.attention(lengths, rounds)
     else:
         config = recipes.load(args.config or "digits_vit")
         benchmarks.step(_settings.override(config, args.set), rounds)
+
+
+def _benchmark_pipeline(args, rounds):
+    from pixmodels.training import _pipeline_benchmark
+
+    config = recipes.load(args.config or "pixel_tiny_text")
+    changes = list(args.set)
+    if args.text:
+        paths = [str(Path(path).absolute()) for path in args.text]
+        options = json.dumps({**config.data.options, "paths": paths})
+        changes = [
+            *["data.name=text", f"data.options={options}"],
+            *changes,
+        ]
+    config = _settings.override(config, changes)
+    workers = _whole_numbers("--workers", args.workers, least=0)
+    _pipeline_benchmark.run(config, workers=workers, rounds=rounds)
 
 
 def _benchmark_pages(args):
@@ -235,10 +256,11 @@ def _list_recipes(args, task):
         print(f"{name:{width}}  {recipes.summary(name)}")
 
 
-def _whole_numbers(flag, text):
+def _whole_numbers(flag, text, least=1):
     numbers = text.split(",")
-    if not all(n.strip().isdigit() and int(n) > 0 for n in numbers):
+    if not all(n.strip().isdigit() and int(n) >= least for n in numbers):
         raise ValueError(
-            f"Expected numbers like 64,256,1024. Received: {flag} {text!r}"
+            "Expected whole numbers with commas between, at least "
+            f"{least}. Received: {flag} {text!r}"
         )
     return [int(number) for number in numbers]

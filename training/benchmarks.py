@@ -80,7 +80,7 @@ def attention(lengths, rounds, *, width=128, heads=4, batch=2):
     """
     from pixmodels import attention as mixers
 
-    _head(f"one layer, forward + gradients, B={batch} D={width} A={heads}")
+    head(f"one layer, forward + gradients, B={batch} D={width} A={heads}")
     for length in lengths:
         candidates = {}
         for name in ("softmax", *mixers.names()):
@@ -121,7 +121,7 @@ def step(config, rounds):
         return lambda: driver.fetch(driver.train_step(batch, 0))
 
     shape = "x".join(map(str, batch["pixels"].shape))
-    _head(f"training step of {config.name}, pixels {shape}")
+    head(f"training step of {config.name}, pixels {shape}")
     candidates = {"graph": candidate(False), "XLA": candidate(True)}
     _show("step", measure(candidates, rounds))
 
@@ -154,7 +154,8 @@ def _time(function, seconds):
     return (time.perf_counter() - begin) / calls
 
 
-def _head(title):
+def head(title):
+    """Prints a title, and what the numbers below it depend on."""
     import keras
     import tensorflow as tf
 

@@ -278,7 +278,10 @@ def _add_benchmark(commands):
     )
     command.add_argument(
         "what",
-        choices=("attention", "step", "train-step", "long-pages", "renderer"),
+        choices=(
+            *("attention", "step", "train-step", "long-pages", "renderer"),
+            "pipeline",
+        ),
     )
     command.add_argument(
         "--lengths",
@@ -295,8 +298,13 @@ def _add_benchmark(commands):
         action="append",
         default=[],
         metavar="FILE|FOLDER",
-        help="running text, for renderer and long-pages (.txt, .xz, .tar.xz); "
-        "repeatable",
+        help="running text, for renderer, long-pages and pipeline (.txt, .xz, "
+        ".tar.xz); repeatable",
+    )
+    command.add_argument(
+        "--workers",
+        default="0,1,2",
+        help="processes, for pipeline; 0: a thread (default 0,1,2)",
     )
     command.add_argument(
         "--attention",

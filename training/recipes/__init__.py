@@ -7,6 +7,7 @@ yet run"; a module holds a family. Not here: what the settings mean
 
 from pixmodels.training.recipes import cldr  # noqa: F401
 from pixmodels.training.recipes import digits  # noqa: F401
+from pixmodels.training.recipes import own_data  # noqa: F401
 from pixmodels.training.recipes import pixel_finetune  # noqa: F401
 from pixmodels.training.recipes import pixel_pretrain  # noqa: F401
 from pixmodels.training.recipes import vit_mae  # noqa: F401
