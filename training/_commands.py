@@ -67,6 +67,13 @@ def pretrain(args):
     return _train(args, "pretrain")
 
 
+def launch(args):
+    """Runs a training command in several processes on this machine."""
+    from pixmodels.training import launch as launch_lib
+
+    return launch_lib.run(args.arguments, args.workers)
+
+
 def finetune(args):
     """Trains a backbone with a head."""
     return _train(args, "finetune")
@@ -213,14 +220,18 @@ def _train(args, task):
     from pixmodels.training import experiment
     from pixmodels.training import strategies
 
-    # Logical devices must be made before anything starts TensorFlow.
-    strategies.prepare(config.train.strategy)
+    # Logical devices must be made, and other processes met, before anything
+    # starts TensorFlow.
+    train = config.train
+    is_chief = strategies.prepare(train.strategy, train.worker_timeout)
     data = experiment.read_data(config)
     config = experiment.resolve(config, data)
     workdir = args.workdir or str(Path("runs") / config.name)
-    experiment.show(config, workdir)
+    if is_chief:
+        experiment.show(config, workdir)
     trainer = experiment.build_trainer(config, workdir, data=data)
-    experiment.show_derived(config, trainer)
+    if is_chief:
+        experiment.show_derived(config, trainer)
     result = trainer.train()
     return 143 if result.interrupted else 0
 

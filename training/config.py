@@ -104,9 +104,8 @@ class TrainConfig(Settings):
     gradients are summed before one update. `steps_per_loop`: updates in one
     call of the device. `remat` computes blocks anew for their gradients
     instead of keeping what is inside them. `mixed_float16` scales the loss.
-    `strategy`:
-    `one_device` (alias `none`), `mirrored` (all GPUs), or `mirrored:K`
-    (K logical CPU devices, for tests).
+    `strategy`: see `strategies.make`. `worker_timeout`: seconds to wait for
+    the other processes of `multi_worker`.
 
     Seeing a run: `curves` draws `curves.png` once a minute and at the end.
     `picture_every` steps (0: at the end only; None: never) a masked
@@ -159,6 +158,7 @@ class TrainConfig(Settings):
     )
     deterministic: bool = setting(True)
     strategy: str = setting("one_device")
+    worker_timeout: float = setting(300.0, above=0.0)
     curves: bool = setting(True)
     picture_every: int | None = setting(0, at_least=0)
     tensorboard: bool | None = setting(None)

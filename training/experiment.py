@@ -168,7 +168,7 @@ def build_trainer(config, workdir, *, data=None, sources=None, progress=None):
     from pixmodels.training.trainer import Trainer
 
     # Logical devices must be made before anything starts TensorFlow.
-    strategies.prepare(config.train.strategy)
+    strategies.prepare(config.train.strategy, config.train.worker_timeout)
     config = resolve(config, data)
     # Refuse before the texts are drawn, which takes long.
     workdir_lib.check(workdir, _settings.to_dict(config))

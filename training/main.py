@@ -76,6 +76,7 @@ def _parser():
         _add_render_corpus,
         _add_pretrain,
         _add_finetune,
+        _add_launch,
         _add_evaluate,
         _add_runs,
         _add_benchmark,
@@ -217,7 +218,8 @@ def _add_run(commands, name, text):
     )
     command.add_argument(
         "--strategy",
-        help="one_device, mirrored (all GPUs) or mirrored:K (K CPU devices)",
+        help="one_device[:DEVICE], mirrored (all GPUs), mirrored:K (K CPU "
+        "devices), multi_worker (TF_CONFIG or Slurm) or tpu[:NAME]",
     )
     command.add_argument(
         "--list", action="store_true", help="list the recipes and stop"
@@ -231,6 +233,24 @@ def _add_pretrain(commands):
 
 def _add_finetune(commands):
     return _add_run(commands, "finetune", "train a classifier")
+
+
+def _add_launch(commands):
+    command = commands.add_parser(
+        "launch",
+        help="train in several processes on this machine",
+        usage="pixmodels launch --workers N -- pretrain|finetune ...",
+    )
+    command.add_argument(
+        "--workers", type=int, default=2, help="processes (default 2)"
+    )
+    command.add_argument(
+        "arguments",
+        nargs=argparse.REMAINDER,
+        metavar="-- COMMAND ...",
+        help="pretrain or finetune, with its flags",
+    )
+    return command
 
 
 def _add_evaluate(commands):

@@ -90,6 +90,27 @@ class LineProgress:
         """Ends the display."""
 
 
+class NoProgress:
+    """Shows nothing: for workers that are not the chief."""
+
+    live = False
+
+    def start(self, done, total):
+        """Begins at update `done` of `total`."""
+
+    def step(self, done, values, eta):
+        """A step has ended."""
+
+    def report(self, done, values, eta):
+        """A log interval has ended."""
+
+    def note(self, text):
+        """A line that stays."""
+
+    def stop(self):
+        """Ends the display."""
+
+
 class TerminalProgress:
     """A progress bar; below it a line of metrics and one of speed.
 

@@ -105,6 +105,10 @@ class Saver:
         self._thread.start()
         self.blocked = time.perf_counter() - begin
 
+    def skip(self, step):
+        """Takes note of a save that another process makes."""
+        self.step, self._time = step, self._clock()
+
     def check(self):
         """Raises the error of a write that failed; does not wait."""
         if self._error is not None:

@@ -4,6 +4,7 @@ Public TensorFlow and Keras API only. Not here: the loop, checkpoints on disk,
 batches, progress. A driver for another backend has the same methods.
 """
 
+import contextlib
 import functools
 import warnings
 
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from pixmodels.training import _malloc
 from pixmodels.training import strategies
+from pixmodels.training import team
 from pixmodels.training import updates
 from pixmodels.training import variables as variables_lib
 from pixmodels.training.precision import dtype_policy
@@ -54,7 +56,10 @@ class TensorFlowDriver:
             )
         _malloc.keep_freed()
         self.config = config
-        self.strategy = strategy or strategies.make(config.strategy)
+        self.strategy = strategy or strategies.make(
+            config.strategy, config.worker_timeout
+        )
+        self.team = team.of(self.strategy)
         self.num_replicas = self.strategy.num_replicas_in_sync
         if config.batch_size % self.num_replicas:
             raise ValueError(
@@ -66,7 +71,7 @@ class TensorFlowDriver:
             tf.config.experimental.enable_op_determinism()
         self.schedule = schedule_of(config)
         self._compiled = set()
-        with self.strategy.scope():
+        with self.team.watch(), self.strategy.scope():
             self.model = self._build_model(model, example_batch)
             self.updates = Updates(self.model, config, self.schedule)
         self._trainable = self.updates.trainable
@@ -78,6 +83,11 @@ class TensorFlowDriver:
     def scope(self):
         """Context in which the model's variables may be assigned."""
         return self.strategy.scope()
+
+    @property
+    def is_chief(self):
+        """Whether this process writes the files of the run."""
+        return self.team.is_chief
 
     def learning_rate(self, step):
         """The learning rate of update number `step`, as a float."""
@@ -91,19 +101,24 @@ class TensorFlowDriver:
         """One update.
 
         Args:
-            batch: dict of arrays with `batch_size` rows.
+            batch: dict of arrays with `batch_size` rows; of several
+                processes, each gives its slice of the global batch.
             step: int, updates done before this one.
 
         Returns:
             An object for `fetch`; the device may still be working on it.
         """
         self._compiled.add(self._signature(batch, True))
-        return self._train_function(self._distribute(batch), self._key(step))
+        with self._device():
+            return self._train_function(
+                self._distribute(batch), self._key(step)
+            )
 
     def eval_step(self, batch):
         """`loss_sums` of a batch with `training=False`, for `fetch`."""
         self._compiled.add(self._signature(batch, False))
-        return self._eval_function(self._distribute(batch), self._key(0))
+        with self._device():
+            return self._eval_function(self._distribute(batch), self._key(0))
 
     def fetch(self, handle):
         """Waits for a step.
@@ -274,13 +289,21 @@ class TensorFlowDriver:
         for variable, value in self.updates.counters(scalars):
             update(variable, lambda old, new: old.assign(new), value)
 
+    def _device(self):
+        """Context for the device of `one_device:DEVICE`."""
+        if isinstance(self.strategy, tf.distribute.OneDeviceStrategy):
+            return tf.device(self.strategy.extended.worker_devices[0])
+        return contextlib.nullcontext()
+
     def _distribute(self, batch):
         if self._plain:
             return {name: tf.constant(a) for name, a in batch.items()}
         share = self.config.batch_size // self.num_replicas
+        replicas_before = self.num_replicas // self.team.count * self.team.index
 
         def slice_of(context):
-            start = context.replica_id_in_sync_group * share
+            place = context.replica_id_in_sync_group - replicas_before
+            start = place * share
             return {
                 name: tf.constant(a[start : start + share])
                 for name, a in batch.items()

@@ -23,6 +23,7 @@ from pixmodels.training.observers import Observers
 from pixmodels.training.observers import standard
 from pixmodels.training.pipeline import Pipeline
 from pixmodels.training.saver import Saver
+from pixmodels.training.team import Team
 from pixmodels.training.throughput import Throughput
 
 # Seconds between looks at the results of steps, where nothing is logged.
@@ -62,7 +63,7 @@ def evaluate(driver, pipeline, stopped=lambda: False):
         None if it was stopped.
     """
     meter = Meter()
-    for batch in pipeline.evaluation_batches():
+    for batch in pipeline.evaluation_batches(_team_of(driver).host):
         if stopped():
             return None
         meter.add(driver.fetch(driver.eval_step(batch)))
@@ -95,7 +96,8 @@ class Trainer:
             by; `{"train": config}` by default.
         prepare: function of the model, called once on a new run, before the
             first step (loads pretrained weights).
-        progress: display, see `progress`; by default one for stderr.
+        progress: display, see `progress`; by default one for stderr in the
+            chief process, none in others.
         observers: list of `Observer`, told after those that `config` asks
             for; in the chief process only.
 
@@ -149,6 +151,9 @@ class Trainer:
         self.driver = TensorFlowDriver(
             model, config, self.pipeline.batch(0), strategy
         )
+        self._team = _team_of(self.driver)
+        if progress is None and not self.is_chief:
+            self.progress = progress_lib.NoProgress()
         self._claim(workdir)
         self._store = CheckpointStore(
             workdir,
@@ -168,9 +173,11 @@ class Trainer:
         self._last, self._evaluation = {}, {}
         # The step of the last evaluation; whether one was cut short.
         self._evaluated, self._evaluation_due = None, False
-        self._stop = threading.Event()
+        self._stop = self._team.stop_flag()
         self.step = 0
-        self._restore(prepare)
+        with self._team.watch():
+            self._restore(prepare)
+            self._team.check_same(self.step, self._run_config)
         self._saver = Saver(
             self._store,
             config.checkpoint_every,
@@ -186,7 +193,7 @@ class Trainer:
     @property
     def is_chief(self):
         """Whether this process writes the files of the run."""
-        return getattr(self.driver, "is_chief", True)
+        return self._team.is_chief
 
     def train(self):
         """Trains up to `config.steps` updates.
@@ -201,7 +208,15 @@ class Trainer:
                 the step in which that is known. Those written before are
                 unharmed.
             ValueError: if `best_metric` is not one of the evaluation.
+            WorkersLost: if another process of the run has ended or cannot be
+                reached.
         """
+        with self._team.watch():
+            result = self._train()
+            self._team.barrier()  # the chief has written everything
+        return result
+
+    def _train(self):
         total, first = self.config.steps, self.step
         if first >= total:
             self.progress.note(f"step {first}/{total}: nothing left to do")
@@ -214,7 +229,9 @@ class Trainer:
             with (
                 self._sigterm(),
                 self._saver,
-                self.pipeline.prefetch(first, total) as batches,
+                self.pipeline.prefetch(
+                    first, total, host=self._team.host
+                ) as batches,
             ):
                 self._check_best_metric()
                 if self._evaluation_due and self.eval_source is not None:
@@ -277,6 +294,8 @@ class Trainer:
     def save(self):
         """Writes a checkpoint of the present state, and waits for the disk.
 
+        Of several processes, only the chief writes.
+
         Returns:
             The checkpoint's folder.
 
@@ -291,6 +310,9 @@ class Trainer:
         """Begins to write a checkpoint of the present state."""
         self._look()
         done = self.step
+        if not self.is_chief:
+            self._saver.skip(done)
+            return
         scores = self._evaluation if self._evaluated == done else {}
         self._saver.save(done, self.driver.state, self._saved_state(), scores)
         if self._saver.blocked > _LONG:
@@ -435,18 +457,21 @@ class Trainer:
         return self._watch.eta(self.config.steps - done)
 
     def _claim(self, workdir):
+        if not self.is_chief:
+            return
         changed = workdir_lib.claim(workdir, self._run_config)
         for key, (old, new) in changed.items():
             self.progress.note(f"{key} changes from {old} to {new}")
 
     def _restore(self, prepare):
-        self._store.recover()
+        if self.is_chief:
+            self._store.recover()
         found = self._store.restore_latest()
         if found is None:
             if prepare is not None:
                 with self.driver.scope():
                     prepare(self.model)
-            self.history.cut(0)
+            self._cut(0)
             return
         self.driver.load_state(found.arrays, f"checkpoint {found.path}")
         self._meter = Meter(found.state["meter"])
@@ -455,8 +480,12 @@ class Trainer:
         self._evaluation_due = found.state["evaluation_due"]
         self._evaluated = found.step if found.scores else None
         self.step = found.step
-        self.history.cut(found.step, evaluated=not self._evaluation_due)
+        self._cut(found.step, evaluated=not self._evaluation_due)
         self.progress.note(f"resuming from {found.path}")
+
+    def _cut(self, step, evaluated=True):
+        if self.is_chief:
+            self.history.cut(step, evaluated)
 
     def _saved_state(self):
         return {
@@ -479,6 +508,10 @@ class Trainer:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+def _team_of(driver):
+    return getattr(driver, "team", None) or Team()
 
 
 def _largest(batch):

@@ -29,6 +29,7 @@ MAY_DIFFER = (
     "train.picture_every",
     "train.tensorboard",
     "train.peak_flops",
+    "train.worker_timeout",
     "data.workers",
 )
 # Values of a history that are times, or rates: no two runs agree in them.
