@@ -207,17 +207,26 @@ def _strategy_of(arguments):
     return [] if given else ["--strategy", _STRATEGY]
 
 
-def _serve(parent, arguments):
-    """Runs the command line in a process that dies with its launcher."""
+def die_with(parent):
+    """Makes the kernel kill this process when its parent ends.
+
+    Args:
+        parent: int, the parent's process id; if it has ended already, this
+            process ends with status 1.
+    """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != int(parent):
-        return 1  # it died before that
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def _serve():
+    die_with(int(sys.argv[1]))
     from pixmodels.training.main import main
 
-    return main(arguments)
+    return main(sys.argv[2:])
 
 
 if __name__ == "__main__":
-    sys.exit(_serve(sys.argv[1], sys.argv[2:]))
+    sys.exit(_serve())

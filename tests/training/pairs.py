@@ -1,17 +1,17 @@
-"""Toy trainings in two real processes: `start`, and the process itself.
+"""Small trainings in two real processes: `start`, and the processes.
 
-A job is a dict with `workdir`, `config` (of `toys.config`), `model` (of
-`toys.ToyModel`), and optionally `pause` (seconds more for each step) and
-`signals`: a list of `[worker, step, signal]`, which that worker sends itself
-in the middle of that step.
+A job is one of `child`, with, for `signals`, a list of `[worker, step,
+signal]`: what that worker sends itself in the middle of that step.
+`python pairs.py launch JOBS` runs jobs in two processes that end together,
+as `pixmodels launch` does.
 """
 
 import json
 import os
 import subprocess
 import sys
-import time
 
+import child
 import toys
 
 from pixmodels.training import Trainer
@@ -29,6 +29,14 @@ CONFIG = {
 }
 
 
+def command(how, jobs):
+    """The list of arguments that runs jobs: `launch` or `run`."""
+    return [
+        *(sys.executable, "-W", "error::UserWarning", __file__),
+        *(how, str(os.getpid()), json.dumps(jobs)),
+    ]
+
+
 def start(jobs, workers=2):
     """Starts the processes; one device, in one process, for `workers=None`."""
     environments = [None]
@@ -36,8 +44,7 @@ def start(jobs, workers=2):
         environments = launch.environments(workers)
     return [
         subprocess.Popen(
-            [sys.executable, "-W", "error::UserWarning", __file__]
-            + [json.dumps(jobs)],
+            command("run", jobs),
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -47,7 +54,7 @@ def start(jobs, workers=2):
     ]
 
 
-def finish(processes, timeout=240):
+def finish(processes, timeout=600):
     """Waits for all; a list of their results, one per job."""
     results = []
     for process in processes:
@@ -57,14 +64,13 @@ def finish(processes, timeout=240):
     return results
 
 
-def hurt(trainer, job):
-    """Adds the pauses and signals of a job."""
+def hurt(trainer, signals):
+    """Sends this process what a job asks for."""
     step = trainer.driver.train_step
 
     def train_step(batch, done):
-        time.sleep(job.get("pause", 0.0))
         handle = step(batch, done)
-        for worker, at, number in job.get("signals", ()):
+        for worker, at, number in signals:
             if (worker, at) == (trainer.driver.team.index, done):
                 os.kill(os.getpid(), number)
         return handle
@@ -74,14 +80,13 @@ def hurt(trainer, job):
 
 def run(job):
     trainer = Trainer(
-        lambda: toys.ToyModel(**job["model"]),
-        toys.ToySource(23),
-        toys.config(**job["config"]),
-        job["workdir"],
-        eval_source=toys.ToySource(13),
+        config=toys.config(**job["config"]),
+        workdir=job["workdir"],
         progress=toys.QuietProgress(),
+        **child.make(job),
     )
-    hurt(trainer, job)
+    hurt(trainer, job.get("signals", ()))
+    child.report(trainer, job.get("pause", 0))
     result = trainer.train()
     return {
         "step": result.step,
@@ -91,5 +96,14 @@ def run(job):
     }
 
 
+def main(how, parent, jobs):
+    launch.die_with(int(parent))
+    if how == "run":
+        print(json.dumps([run(job) for job in jobs]))
+        return 0
+    commands = [command("run", jobs)] * 2
+    return launch.Processes(commands, launch.environments(2)).wait()
+
+
 if __name__ == "__main__":
-    print(json.dumps([run(job) for job in json.loads(sys.argv[1])]))
+    sys.exit(main(*sys.argv[1:3], json.loads(sys.argv[3])))

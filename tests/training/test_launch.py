@@ -106,12 +106,10 @@ def test_signals_are_passed_on(number):
 
 
 def test_nobody_outlives_a_killed_launcher():
-    # `_serve` asks for it, before anything heavy is loaded.
     program = (
-        "import os, time; from pixmodels.training import launch as l;"
-        "import pixmodels.training.main as m;"
-        "m.main = lambda a: (print(os.getpid(), flush=True), time.sleep(300));"
-        "l._serve(os.getppid(), [])"
+        "import os, time; from pixmodels.training import launch;"
+        "launch.die_with(os.getppid());"
+        "print(os.getpid(), flush=True); time.sleep(300)"
     )
     process = start(program, program)
     pids = [int(process.stdout.readline().split()[1]) for _ in range(2)]
