@@ -19,6 +19,7 @@ import kills
 import toys
 
 from pixmodels.training import Trainer
+from pixmodels.training import strategies
 
 
 def send(trainer, number, at):
@@ -105,4 +106,7 @@ def run(job):
 
 
 if __name__ == "__main__":
-    print(json.dumps([run(job) for job in json.loads(sys.argv[1])]))
+    jobs = json.loads(sys.argv[1])
+    for job in jobs:  # logical devices, before TensorFlow starts
+        strategies.prepare(job["config"].get("strategy", "one_device"))
+    print(json.dumps([run(job) for job in jobs]))

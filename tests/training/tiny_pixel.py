@@ -16,7 +16,7 @@ def model(rate=0.1):
         (16, 16 * BUCKETS[-1], 1),
         num_layers=2,
         num_heads=2,
-        hidden_dim=34,
+        hidden_dim=44,
         mlp_dim=67,
         dropout_rate=rate,
         attention_dropout=rate,
@@ -25,7 +25,7 @@ def model(rate=0.1):
         encoder,
         decoder_num_layers=1,
         decoder_num_heads=2,
-        decoder_hidden_dim=26,
+        decoder_hidden_dim=28,
         decoder_mlp_dim=53,
     )
 
