@@ -3,6 +3,7 @@ import numpy as np
 from keras import ops
 
 from pixmodels import positions as position_tables
+from pixmodels.attention import _fused
 from pixmodels.layers._masked_softmax import masked_softmax
 from pixmodels.layers.dropout import Dropout
 
@@ -157,20 +158,41 @@ class Mixer(keras.layers.Layer):
         shape = (-1, ops.shape(x)[1], self.num_heads * self._head_dim)
         return ops.reshape(x, shape)
 
-    def attend(self, query, key, value, allowed=None, training=None):
+    def attend(
+        self, query, key, value, allowed=None, training=None, *, causal=False
+    ):
         """Softmax attention over the last two axes of head tensors.
+
+        Heads of four axes go through a fused kernel of the backend where it
+        has one (`_fused`), unless probabilities are dropped.
 
         Args:
             query: (..., M, E), key and value: (..., N, E).
-            allowed: bool, broadcasts to (..., M, N), True = attended.
+            allowed: bool, broadcasts to (..., M, N), True = attended; the same
+                for all heads.
             training: bool.
+            causal: query i attends to keys j <= i only; M is N.
 
         Returns:
             (..., M, E). Logits and softmax are float32 under any policy.
         """
+        dropped = training and self.dropout_rate
+        if not dropped and _fused.offered(query):
+            scale = self._head_dim**-0.5
+            return _fused.attend(
+                query, key, value, allowed, causal=causal, scale=scale
+            )
+        if causal:
+            allowed = self.and_past(allowed, ops.shape(query)[-2])
         weights = self.weights_of(query, key, allowed)
         weights = ops.cast(weights, self.compute_dtype)
         return ops.matmul(self.dropout(weights, training=training), value)
+
+    def and_past(self, allowed, length):
+        """`allowed`, or True for None, and key <= query: (..., N, N) bool."""
+        place = ops.arange(length)
+        past = (place[:, None] >= place[None, :])[None, None]
+        return past if allowed is None else past & allowed
 
     def weights_of(self, query, key, allowed=None):
         """The softmax of `attend`: (..., M, N) float32, rows add up to 1."""

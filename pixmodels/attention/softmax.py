@@ -12,7 +12,9 @@ class SoftmaxAttention(Mixer):
     Arguments and call arguments are those of `Mixer`. Keys outside `mask` are
     not attended; PIXEL adds -10,000 to their logits, which gives the same
     float32 probabilities. `positions` do not matter beyond their order,
-    unless they are rotary.
+    unless they are rotary. On jax and torch a fused kernel computes it where
+    there is one, in memory O(N); attention maps and dropout of probabilities
+    need the pairs themselves.
 
     Example:
         >>> import numpy as np
@@ -29,23 +31,23 @@ class SoftmaxAttention(Mixer):
     def mix(self, x, mask, positions, prefix, state, training, grid):
         query, key = self.queries_and_keys(x, positions, prefix, grid)
         value = self.split_heads(self.value(x))
-        allowed = self._allowed(x, mask)
-        mixed = self.attend(query, key, value, allowed, training)
+        mixed = self.attend(
+            query, key, value, _keys(mask), training, causal=self.causal
+        )
         return self.output_dense(self.merge_heads(mixed))
-
-    def _allowed(self, x, mask):
-        allowed = None if mask is None else mask[:, None, None, :]
-        if self.causal:
-            place = ops.arange(ops.shape(x)[1])
-            past = (place[:, None] >= place[None, :])[None, None]
-            allowed = past if allowed is None else past & allowed
-        return allowed
 
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         query, key = self.queries_and_keys(x, positions, prefix, grid)
-        mask = None if mask is None else ops.cast(mask, "bool")
-        return self.weights_of(query, key, self._allowed(x, mask))
+        allowed = None if mask is None else _keys(ops.cast(mask, "bool"))
+        if self.causal:
+            allowed = self.and_past(allowed, ops.shape(x)[1])
+        return self.weights_of(query, key, allowed)
 
     def dense_mask(self, length, prefix=0, positions=None):
         pairs = np.ones((length, length), bool)
         return np.tril(pairs) if self.causal else pairs
+
+
+def _keys(mask):
+    """(B, N) -> (B, 1, 1, N), the keys that each query attends to."""
+    return None if mask is None else mask[:, None, None, :]
