@@ -1,11 +1,11 @@
-"""What every registered backbone and task can do with presets.
+"""What every registered backbone and task can do with weights.
 
 Here: the methods; `_registry` gives them to each class. The work is done in
-`pixmodels.presets`, which is loaded when one of them is called."""
+`pixmodels.presets` and `_lora`, loaded when one of them is called."""
 
 
 class Preset:
-    """`from_preset`, `save_to_preset` and `to_hf` of a model class."""
+    """`from_preset`, `save_to_preset`, `to_hf`, `enable_lora` of a model."""
 
     @classmethod
     def from_preset(cls, path, **options):
@@ -33,3 +33,29 @@ class Preset:
         from pixmodels.presets.to_hf import to_hf
 
         to_hf(self, folder, **options)
+
+    def enable_lora(self, rank, *, alpha=None, targets=("query", "value")):
+        """Trains low-rank additions to kernels in place of the backbone.
+
+        The kernel of each target becomes W + (alpha / rank) A B with W fixed;
+        A (in, rank) and B (rank, out) are trained, and B begins as zero. All
+        else in the backbone is fixed; what stands around it (a head, a
+        decoder) stays as it is. Saving adds A B into the kernels: what is
+        loaded is a plain model with the same outputs. Compile after this.
+        Source: Hu et al. 2021, "LoRA", eq. 3, which starts A from a normal
+        distribution; here it is keras' "he_uniform".
+
+        Args:
+            rank: int >= 1.
+            alpha: float; `rank` if None, so that the factor is 1.
+            targets: names of Dense layers of the backbone: "query", "key",
+                "value", "output", "dense_1", "dense_2", "projection".
+
+        Raises:
+            ValueError: for a rank below 1, a name that no layer has, a frozen
+                backbone, or a model that has LoRA weights already.
+        """
+        from pixmodels import _lora
+        from pixmodels.presets._resize import backbone_of
+
+        _lora.enable(self, backbone_of(self)[1], rank, alpha, targets)

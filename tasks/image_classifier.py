@@ -38,6 +38,10 @@ class ImageClassifier(Task):
         representation_dim: width of a dense layer with tanh between pooling
             and dropout, as in pre-training (Dosovitskiy et al. 2021, appendix
             D.1; `pre_logits` in Google's files); None for none.
+        pooled_norm: whether the pooled vector has a LayerNorm of its own, with
+            the backbone's epsilon. With `final_norm=False` in the backbone
+            and pooling "mean" this is MAE's form of fine-tuning (`fc_norm` in
+            its `models_vit.py`).
         linear_probe: whether only the head is trained. The backbone itself is
             set to `trainable = False` and runs without dropout.
         probe_norm: whether a linear probe normalises the pooled vectors.
@@ -72,7 +76,7 @@ class ImageClassifier(Task):
     small_options = {}
     config_names = (
         "num_classes pooling dropout_rate labels representation_dim "
-        "linear_probe probe_norm"
+        "pooled_norm linear_probe probe_norm"
     )
 
     def __init__(
@@ -84,6 +88,7 @@ class ImageClassifier(Task):
         dropout_rate=0.0,
         labels=None,
         representation_dim=None,
+        pooled_norm=False,
         linear_probe=False,
         probe_norm=True,
         **kwargs,
@@ -98,6 +103,7 @@ class ImageClassifier(Task):
         self.dropout_rate = dropout_rate
         self.labels = _classification.check_classes(num_classes, labels)
         self.representation_dim = representation_dim
+        self.pooled_norm = pooled_norm
         self.linear_probe = linear_probe
         self.probe_norm = probe_norm
         if linear_probe:
@@ -121,6 +127,13 @@ class ImageClassifier(Task):
                 representation_dim, "head_hidden", self.dtype_policy
             )
         self.head_pooling = self._pooling() if pooling == "map" else None
+        self.head_pooled_norm = None
+        if pooled_norm:
+            self.head_pooled_norm = keras.layers.LayerNormalization(
+                epsilon=backbone.layer_norm_epsilon,
+                name="head_pooled_norm",
+                dtype=self.dtype_policy,
+            )
         self.head_norm = None
         if linear_probe and probe_norm:
             self.head_norm = keras.layers.BatchNormalization(
@@ -149,6 +162,8 @@ class ImageClassifier(Task):
         width = self.backbone.hidden_dim
         if self.head_pooling is not None:
             self.head_pooling.build((None, None, width))
+        if self.head_pooled_norm is not None:
+            self.head_pooled_norm.build((None, width))
         if self.head_norm is not None:
             self.head_norm.build((None, width))
         if self.head_hidden is not None:
@@ -161,6 +176,8 @@ class ImageClassifier(Task):
         images = patches.images_of(inputs, self.backbone.image_shape[-1])
         learns = training and not self.linear_probe
         pooled = self._pool(self.backbone(images, training=learns))
+        if self.head_pooled_norm is not None:
+            pooled = self.head_pooled_norm(pooled)
         if self.head_norm is not None:
             real = None
             if isinstance(inputs, dict) and inputs.get("weight") is not None:

@@ -5,6 +5,7 @@ No head and no data is here."""
 import keras
 from keras import ops
 
+from pixmodels import _quantized
 from pixmodels import random
 from pixmodels.tasks import _classification
 
@@ -97,6 +98,7 @@ class Task(keras.Model):
         names = self.config_names.split()
         config.update({name: getattr(self, name) for name in names})
         config["backbone"] = keras.saving.serialize_keras_object(self.backbone)
+        config.update(_quantized.recorded(self))
         return config
 
     @classmethod
@@ -106,7 +108,7 @@ class Task(keras.Model):
             config["backbone"] = keras.saving.deserialize_keras_object(
                 config["backbone"]
             )
-        return cls(**config)
+        return _quantized.remade(lambda config: cls(**config), config)
 
 
 def example_specs(batch_size):

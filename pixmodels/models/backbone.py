@@ -1,6 +1,8 @@
 import keras
 from keras import ops
 
+from pixmodels import _lora
+from pixmodels import _quantized
 from pixmodels import patches as patch_ops
 from pixmodels import positions as position_tables
 from pixmodels.layers.dropout import Dropout
@@ -338,8 +340,9 @@ class PatchBackbone(keras.Model):
 
         Raises:
             ValueError: for another number of channels, a size that the
-                patches do not tile, or an unknown method.
+                patches do not tile, an unknown method, or LoRA weights.
         """
+        _lora.refuse(self, "another image_shape")
         image_shape = _image_shape(image_shape)
         if image_shape[-1] != self.image_shape[-1]:
             raise ValueError(
@@ -382,7 +385,12 @@ class PatchBackbone(keras.Model):
             "resample_positions"
         )
         config.update({name: getattr(self, name) for name in names.split()})
+        config.update(_quantized.recorded(self))
         return config
+
+    @classmethod
+    def from_config(cls, config):
+        return _quantized.remade(super().from_config, config)
 
 
 def _image_shape(image_shape):

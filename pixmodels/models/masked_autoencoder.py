@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from pixmodels import _quantized
 from pixmodels import patches as patch_ops
 from pixmodels import random
 from pixmodels._registry import TASKS
@@ -381,7 +382,7 @@ class MaskedAutoencoder(keras.Model):
         """
         encoder = self.encoder.with_image_shape(image_shape, method)
         config = {**self.get_config(), "encoder": encoder}
-        other = type(self)(**config)
+        other = type(self).from_config(config)
         old_grid, grid = self.encoder.position_grid, encoder.position_grid
         for name in _PARTS:
             part = getattr(self, name)
@@ -405,13 +406,14 @@ class MaskedAutoencoder(keras.Model):
         )
         config.update({name: getattr(self, name) for name in names.split()})
         encoder = keras.saving.serialize_keras_object(self.encoder)
-        config.update(encoder=encoder)
+        config.update(encoder=encoder, **_quantized.recorded(self))
         return config
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        config["encoder"] = keras.saving.deserialize_keras_object(
-            config["encoder"]
-        )
-        return cls(**config)
+        if isinstance(config["encoder"], dict):
+            config["encoder"] = keras.saving.deserialize_keras_object(
+                config["encoder"]
+            )
+        return _quantized.remade(lambda config: cls(**config), config)

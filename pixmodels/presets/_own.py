@@ -85,6 +85,8 @@ class OwnPreset:
         config: dict of its config.json.
     """
 
+    resampling = "bicubic"
+
     def __init__(self, folder, config):
         self.folder = folder
         self.metadata = read_metadata(folder)

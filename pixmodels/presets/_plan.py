@@ -45,6 +45,8 @@ class Plan:
         normalization: (mean, deviation), each a float or C of them: the model
             was trained on (pixels - mean) / deviation; None for pixels in
             [0, 1] as they are.
+        resampling: how the format's own code brings positions to another
+            grid (`pixmodels.positions.resampling_matrix`).
     """
 
     name: str
@@ -54,3 +56,4 @@ class Plan:
     outer: Outer | None = None
     ignored: tuple[str, ...] = ()
     normalization: tuple | None = None
+    resampling: str = "bicubic"

@@ -19,6 +19,8 @@ from pixmodels.presets import pixel
 from pixmodels.presets._table import Facts
 from pixmodels.presets._table import assign
 
+# Names of files that an error lists.
+_SHOWN = 5
 HUGGING_FACE = {f.MODEL_TYPE: f for f in (hf_vit, hf_vit_mae, pixel)}
 BARE = {".npz": google_vit, ".pth": facebook_mae, ".pt": facebook_mae}
 # In the order of preference; an index names the parts of a checkpoint.
@@ -41,6 +43,7 @@ class Published:
         self.plan = plan
         self.backbone_class = _rooms.backbone_class(plan.name)
         self.outer_class = None
+        self.resampling = plan.resampling
         if plan.outer:
             self.outer_class = _rooms.task_class(plan.outer.name)
 
@@ -235,8 +238,18 @@ def _checkpoint(folder):
         return [folder / part for part in names]
     raise ValueError(
         f"Expected a folder with {' or '.join(FILES)}. Received: "
-        f"path={str(folder)!r} with {sorted(p.name for p in folder.iterdir())}."
+        f"path={str(folder)!r}, {contents(folder)}."
     )
+
+
+def contents(folder):
+    """What lies in a folder, for errors: a few names and a number."""
+    names = sorted(path.name for path in folder.iterdir())
+    if not names:
+        return "which is empty"
+    more = len(names) - _SHOWN
+    shown = ", ".join(map(repr, names[:_SHOWN]))
+    return f"which holds {shown}" + (f" and {more} more" if more > 0 else "")
 
 
 def _keras_hub(folder, config):

@@ -1,8 +1,9 @@
 """MAE's own checkpoints (facebookresearch/mae): names, layouts and config.
 
-Here: `models_mae.py` with decoder and `mae_pretrain_*.pth` without. The files
-hold no config: sizes are read off the shapes, heads off the width, what is
-left from the command line that training checkpoints carry, else MAE's."""
+Here: `models_mae.py` with decoder, `mae_pretrain_*.pth` without, and the
+classifiers of `models_vit.py`: fine-tuned and linear probes. The files hold no
+config: sizes are read off the shapes, heads off the width, what is left from
+the command line that training checkpoints carry, else MAE's."""
 
 from pixmodels.presets._plan import Outer
 from pixmodels.presets._plan import Plan
@@ -30,6 +31,9 @@ PARTS = ("query", "key", "value")
 EPSILON = 1e-6
 # Width of the published models (B, L, H) -> heads; of their decoder too.
 HEADS = {768: 12, 1024: 16, 1280: 16, 512: 16}
+# The LayerNorm of global pooling, which takes the place of the final one.
+POOLED_NORM = "fc_norm.weight"
+PROBE_NORM = "head.0.running_mean"
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -115,10 +119,16 @@ def plan(config, tensors):
     }
     entries = [Entry(*row) for row in EMBEDDING]
     entries += block_entries(options["num_layers"], "blocks", "encoder.blocks")
-    entries += norm("norm.", "encoder.norm")
     outer = None
     if "decoder_pred.weight" in tensors:
         outer = _autoencoder(config, tensors)
+    elif any(name.startswith("head.") for name in tensors):
+        outer = _classifier(tensors)
+        options["positions"] = "learned"  # parameters when fine-tuned
+    if POOLED_NORM in tensors:
+        options["final_norm"] = False
+    else:
+        entries += norm("norm.", "encoder.norm")
     return Plan(
         "vit", options, entries, tensors, outer=outer, normalization=IMAGENET
     )
@@ -139,3 +149,24 @@ def _autoencoder(config, tensors):
     }
     entries = decoder_entries(count)
     return Outer("masked_autoencoder", "encoder", options, entries)
+
+
+def _classifier(tensors):
+    """The head of a fine-tuned model, or a linear probe's with its norm."""
+    pooled = POOLED_NORM in tensors
+    options = {"pooling": "mean" if pooled else "cls", "pooled_norm": pooled}
+    entries, ignored, name = [], (), "head"
+    if pooled:
+        entries += norm("fc_norm.", "head_pooled_norm")
+    if PROBE_NORM in tensors:
+        name, ignored = "head.1", (r"head\.0\.num_batches_tracked",)
+        options["linear_probe"] = True
+        entries += [
+            Entry(PROBE_NORM, "head_norm.moving_mean", SAME),
+            Entry("head.0.running_var", "head_norm.moving_variance", SAME),
+        ]
+    entries += _linear(name, "head_logits")
+    options["num_classes"] = tensors.shape(f"{name}.weight")[0]
+    return Outer(
+        "image_classifier", "backbone", options, entries, ignored=ignored
+    )

@@ -17,6 +17,7 @@ def from_preset(
     cls=None,
     *,
     image_shape=None,
+    resampling=None,
     load_weights=True,
     strict=True,
     normalization="fold",
@@ -40,7 +41,10 @@ def from_preset(
             (a head, a masked autoencoder) that the preset does not hold is
             made new on the preset's backbone, with `options`.
         image_shape: (H, W, C) for another resolution or length than the
-            preset's; learned positions are resampled (bicubic).
+            preset's; learned positions are resampled.
+        resampling: how, as `pixmodels.positions.resampling_matrix`. None: as
+            the format's own code does, "zoom" for Google's files, else
+            "bicubic".
         load_weights: False for the architecture with new weights.
         strict: every weight of model and file must have its partner. False:
             what does not fit is reported as a UserWarning. NaN and infinity
@@ -87,7 +91,9 @@ def from_preset(
     preset = opened(path, known)
     how = (load_weights, strict, normalization == "fold")
     model = _model(preset, path, cls, backbone_options, options, how)
-    return _resize.resized(model, image_shape) if image_shape else model
+    if not image_shape:
+        return model
+    return _resize.resized(model, image_shape, resampling or preset.resampling)
 
 
 def opened(path, known=None):
@@ -103,13 +109,13 @@ def opened(path, known=None):
     else:
         folder, weights = path.parent, path
     config = folder / _own.CONFIG
-    if weights is not None and weights.suffix in _published.BARE:
+    bare = weights is not None and weights.suffix in _published.BARE
+    if bare or (weights is not None and not config.exists()):
         return _published.of_file(weights, known or {})
     if not config.exists():
         raise ValueError(
             "Expected a folder with a config.json. Received: "
-            f"path={str(path)!r} with "
-            f"{sorted(p.name for p in folder.iterdir())}."
+            f"path={str(path)!r}, {_published.contents(folder)}."
         )
     config = _published.read_json(config)
     if _is_ours(folder, config):

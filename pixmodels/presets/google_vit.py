@@ -224,6 +224,7 @@ def plan(config, tensors):
         tensors,
         outer=outer,
         normalization=NORMALIZATION,
+        resampling="zoom",  # vit_jax/checkpoint.py, big_vision's too
     )
 
 

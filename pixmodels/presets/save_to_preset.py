@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from pixmodels import _lora
 from pixmodels import _registry
 from pixmodels.presets import _own
 from pixmodels.presets._resize import backbone_of
@@ -33,7 +34,8 @@ def save_to_preset(
     it), model.weights.h5 (parts and model.weights.json if it is large),
     renderer.json and metadata.json with the number of parameters, the
     arguments below, versions, and the SHA-256 of every file. It appears
-    whole or not at all.
+    whole or not at all. LoRA weights are added into the kernels; quantised
+    layers stay so.
 
     Args:
         model: a backbone, or a model around one.
@@ -135,6 +137,13 @@ def _stored(weight):
     return "uint16" if name == "bfloat16" else name
 
 
+def _parameters(model):
+    """Their number in a file, where LoRA's are part of the kernels."""
+    return sum(
+        int(np.prod(w.shape)) for w in model.weights if not _lora.is_lora(w)
+    )
+
+
 def _metadata(model, folder, licence, source):
     import pixmodels
 
@@ -149,7 +158,7 @@ def _metadata(model, folder, licence, source):
         "format": _own.FORMAT,
         "format_version": _own.VERSION,
         "class": keras.saving.get_registered_name(type(model)),
-        "parameters": model.count_params(),
+        "parameters": _parameters(model),
         "licence": licence,
         "source": source,
         "pixmodels_version": pixmodels.__version__,

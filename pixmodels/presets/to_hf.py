@@ -6,6 +6,8 @@ names are those of the tables that read them."""
 import json
 from pathlib import Path
 
+from pixmodels import _lora
+from pixmodels import _quantized
 from pixmodels.presets import hf_vit
 from pixmodels.presets import hf_vit_mae
 from pixmodels.presets import pixel
@@ -49,12 +51,14 @@ def to_hf(model, folder, *, overwrite=False):
     Raises:
         ImportError: safetensors is missing.
         ValueError: for a model that the other library cannot express, which
-            names the option; weights that are not finite; a folder with such
-            files.
+            names the option; LoRA or quantised weights; weights that are not
+            finite; a folder with such files.
     """
     library = load("safetensors.numpy")
     _, backbone = backbone_of(model)
     _refuse_options(backbone)
+    _lora.refuse(model, "to_hf")
+    _quantized.refuse(model, "to_hf")
     check_finite(model, model.name)
     config, entries = _described(model, backbone)
     arrays = arrays_of(model, entries, Facts.of(backbone))

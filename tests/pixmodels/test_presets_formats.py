@@ -176,6 +176,35 @@ def test_google_npz_in_bfloat16(tmp_path):
     assert not (found.view("uint32") & 0xFFFF).any()
 
 
+def test_google_npz_at_another_resolution(tmp_path):
+    """vit_jax resamples by `scipy.ndimage.zoom(order=1)`."""
+    ndimage = pytest.importorskip("scipy.ndimage")
+    arrays = preset_files.google_arrays(rows=9)
+    path = tmp_path / "vit.npz"
+    np.savez(path, **arrays)
+    model = pixmodels.from_preset(path, image_shape=(15, 35, 3))
+    name = "Transformer/posembed_input/pos_embedding"
+    table = arrays[name][0]
+    grid = table[1:].reshape(3, 3, -1)
+    grid = ndimage.zoom(grid, (5 / 3, 7 / 3, 1), order=1)
+    table = np.concatenate([table[:1], grid.reshape(35, -1)])
+    images = _images(shape=(2, 15, 35, 3))
+    tokens, logits = preset_files.numpy_vit(
+        {**arrays, name: table[None]}, images * 2 - 1
+    )
+    _close(model.backbone(images), tokens)
+    _close(model(images), logits)
+    cubic = pixmodels.from_preset(
+        path, image_shape=(15, 35, 3), resampling="bicubic"
+    )
+    found = ops.convert_to_numpy(cubic.backbone.position_embedding.table)
+    assert np.abs(found - table).max() > 0.01
+    with pytest.raises(ValueError, match="method='lanczos'"):
+        pixmodels.from_preset(
+            path, image_shape=(15, 35, 3), resampling="lanczos"
+        )
+
+
 def test_a_table_that_is_no_square_needs_an_image_shape(tmp_path):
     path = tmp_path / "vit.npz"
     np.savez(path, **preset_files.google_arrays(rows=6))
@@ -383,6 +412,25 @@ def test_names_of_options_are_checked(pretraining):
         pixmodels.from_preset(3)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         pixmodels.from_preset("nowhere")
+
+
+def test_the_message_about_a_wrong_path_is_short(tmp_path):
+    for number in range(97):
+        (tmp_path / f"file-{number:02}.txt").write_text("")
+    with pytest.raises(
+        ValueError, match=r"'file-04.txt' and 92 more\."
+    ) as error:
+        pixmodels.from_preset(tmp_path)
+    assert "file-05" not in str(error.value)
+    with pytest.raises(ValueError, match="beside its config.json") as error:
+        pixmodels.from_preset(tmp_path / "file-03.txt")
+    assert "file-04" not in str(error.value)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="which is empty"):
+        pixmodels.from_preset(tmp_path / "empty")
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(ValueError, match=r"and 94 more\."):
+        pixmodels.from_preset(tmp_path)
 
 
 def test_a_report_is_a_value():

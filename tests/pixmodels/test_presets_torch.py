@@ -354,6 +354,71 @@ def test_facebook_mae_needs_heads_of_unknown_widths(mae, tmp_path):
         pixmodels.from_preset(tmp_path / "mae.pth")
 
 
+@pytest.fixture
+def finetuned():
+    """(arrays of a ViT under MAE's names, images, hidden states of it)."""
+    config = transformers.ViTConfig(**SIZES, image_size=20, layer_norm_eps=1e-6)
+    theirs = _random(transformers.ViTModel(config, add_pooling_layer=False))
+    images = _images(20, 20)
+    found = theirs(_torch(images), output_hidden_states=True)
+    whole = torch.nn.Module()
+    whole.vit = theirs
+    return _facebook(whole), images, found
+
+
+def test_facebook_mae_finetuned_with_global_pooling(finetuned, tmp_path):
+    """`models_vit.py`: blocks, mean of the patches, `fc_norm`, `head`."""
+    state, images, found = finetuned
+    for name in ("norm.weight", "norm.bias"):
+        del state[name]
+    fc_norm, head = torch.nn.LayerNorm(12, eps=1e-6), torch.nn.Linear(12, 7)
+    for name, module in (("fc_norm", fc_norm), ("head", head)):
+        _random(module, seed=11)
+        for part, tensor in module.state_dict().items():
+            state[f"{name}.{part}"] = tensor
+    torch.save({"model": state}, tmp_path / "finetuned.pth")
+    ours = pixmodels.from_preset(
+        tmp_path / "finetuned.pth",
+        normalization="none",
+        backbone_options={"num_heads": 3},
+    )
+    assert isinstance(ours, tasks.ImageClassifier)
+    before = found.hidden_states[-1]  # no final LayerNorm
+    _close(ours.backbone(images), before)
+    _close(ours(images), head(fc_norm(before[:, 1:].mean(1))))
+    ours.save_to_preset(tmp_path / "ours")
+    again = pixmodels.from_preset(tmp_path / "ours")
+    _close(again(images), ops.convert_to_numpy(ours(images)), atol=0)
+    with pytest.raises(ValueError, match="final_norm=True"):
+        ours.to_hf(tmp_path / "hf")
+
+
+@pytest.mark.parametrize("probe", [False, True])
+def test_facebook_mae_classifiers_on_the_class_token(
+    probe, finetuned, tmp_path
+):
+    state, images, found = finetuned
+    head = _random(torch.nn.Linear(12, 7), seed=11)
+    pooled = found.last_hidden_state[:, 0]
+    name = "head"
+    if probe:
+        norm = torch.nn.BatchNorm1d(12, affine=False, eps=1e-6)
+        norm(torch.randn(5, 12, generator=torch.Generator().manual_seed(3)))
+        pooled, name = norm.eval()(pooled), "head.1"
+        for part, tensor in norm.state_dict().items():
+            state[f"head.0.{part}"] = tensor
+    for part, tensor in head.state_dict().items():
+        state[f"{name}.{part}"] = tensor
+    torch.save({"model": state}, tmp_path / "classifier.pth")
+    ours = pixmodels.from_preset(
+        tmp_path / "classifier.pth",
+        normalization="none",
+        backbone_options={"num_heads": 3},
+    )
+    assert ours.linear_probe is probe
+    _close(ours(images), head(pooled))
+
+
 class _Payload:
     def __reduce__(self):
         return print, ("code ran",)
