@@ -77,7 +77,10 @@ def _lora_of(weights):
     return [w for w in weights if w.name.startswith("lora_kernel")]
 
 
-MODELS = [_vit, _classifier, _autoencoder]
+MODELS = [
+    _classifier,
+    *[pytest.param(m, marks=pytest.mark.slow) for m in (_vit, _autoencoder)],
+]
 
 
 @pytest.mark.parametrize("make", MODELS)
@@ -145,11 +148,11 @@ def test_gradients_are_those_of_the_kernel():
 
 def _changed(kind, make):
     model = make()
-    if kind != "int8":
+    if kind == "int8":
+        model.quantize("int8")
+    else:
         model.enable_lora(3)
         _moved(model)
-    if kind != "lora":
-        model.quantize("int8")
     return model
 
 
@@ -177,22 +180,20 @@ for name, noise in json.loads(sys.argv[1]).items():
 """
 
 
-def test_saved_models_give_the_same_in_a_new_process(tmp_path):
+@pytest.mark.parametrize("make", MODELS)
+def test_saved_models_give_the_same_in_a_new_process(make, tmp_path):
     paths = {}
     for kind in ("lora", "int8"):
-        for make in MODELS:
-            model = _changed(kind, make)
-            outputs, inputs = _outputs(model), _inputs(model)
-            path = str(tmp_path / f"{kind}{make.__name__}")
-            model.save(path + ".keras")
-            model.save_to_preset(path)
-            noise = isinstance(inputs, dict)
-            arrays = {"noise": inputs["noise"]} if noise else {}
-            for name in (path, path + ".keras"):
-                paths[name] = noise
-                np.savez(
-                    name + ".npz", images=IMAGES, outputs=outputs, **arrays
-                )
+        model = _changed(kind, make)
+        outputs, inputs = _outputs(model), _inputs(model)
+        path = str(tmp_path / kind)
+        model.save(path + ".keras")
+        model.save_to_preset(path)
+        noise = isinstance(inputs, dict)
+        arrays = {"noise": inputs["noise"]} if noise else {}
+        for name in (path, path + ".keras"):
+            paths[name] = noise
+            np.savez(name + ".npz", images=IMAGES, outputs=outputs, **arrays)
     done = subprocess.run(
         [sys.executable, "-c", CHILD, json.dumps(paths)],
         capture_output=True,
