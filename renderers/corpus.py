@@ -42,6 +42,8 @@ class Corpus:
     Raises:
         FileNotFoundError: the folder holds no finished corpus.
         IndexError: there is no such item.
+        ValueError: a shard is missing, not as long as it was written, or
+            cannot be read; names it.
     """
 
     def __init__(self, path):
@@ -61,7 +63,17 @@ class Corpus:
 
     def __getitem__(self, index):
         number = range(len(self))[index]
-        return _corpus_record.decode(self._record(number))
+        shard = bisect.bisect_right(self._ends, number)
+        try:
+            return _corpus_record.decode(self._record(number, shard))
+        except Exception as error:
+            # A record that is damaged may break anything that reads it.
+            name = self.manifest["shards"][shard]["file"]
+            raise ValueError(
+                "expected a shard as render_corpus wrote it; check_corpus "
+                f"compares all. Received: {self._folder / name}, item "
+                f"{number} ({type(error).__name__}: {error})"
+            ) from error
 
     def __getitems__(self, indices):
         """Several items as a list, as Grain asks for them."""
@@ -83,8 +95,7 @@ class Corpus:
                 reader.close()
             self._readers.clear()
 
-    def _record(self, number):
-        shard = bisect.bisect_right(self._ends, number)
+    def _record(self, number, shard):
         first = self._ends[shard - 1] if shard else 0
         with self._lock:
             return self._reader(shard)[number - first]
@@ -103,7 +114,11 @@ class Corpus:
         return reader
 
     def _open(self, shard):
-        name = self.manifest["shards"][shard]["file"]
+        entry = self.manifest["shards"][shard]
+        name, wanted = entry["file"], entry["bytes"]
+        size = os.path.getsize(self._folder / name)
+        if size != wanted:
+            raise ValueError(f"{size} bytes where {wanted} were written")
         _, _, make_reader = FORMATS[self.manifest["settings"]["format"]]
         return make_reader(self._folder / name)
 

@@ -20,10 +20,15 @@ class TFDSExamples:
     """
 
     def __init__(self, name, split, data_dir=None):
+        self._open(name, split, data_dir, check=True)
+
+    def _open(self, name, split, data_dir, check):
         self.name, self.split, self.data_dir = name, split, data_dir
         builder = _builder(name, data_dir)
         self.features = builder.info.features
         self.full_name = builder.info.full_name
+        if check:
+            _check_files(builder)
         self._source = _opened(builder, split)
         self._identity = [
             [info.num_examples, info.num_bytes, list(info.shard_lengths)]
@@ -38,10 +43,11 @@ class TFDSExamples:
         """
         feature = self.features[field] if field in self.features else None
         if not hasattr(feature, "names"):
+            known = [k for k, f in self.features.items() if hasattr(f, "names")]
             raise ValueError(
-                "Expected a feature with classes among "
-                f"{', '.join(self.features)}. Received: {field!r} of "
-                f"{self.full_name}"
+                "Expected a feature with classes: "
+                f"{', '.join(known) or 'there is none'}. Received: "
+                f"{field!r} of {self.full_name}"
             )
         return tuple(feature.names)
 
@@ -64,10 +70,40 @@ class TFDSExamples:
             ) from error
 
     def __reduce__(self):
-        return TFDSExamples, (self.name, self.split, self.data_dir)
+        return _again, (self.name, self.split, self.data_dir)
 
     def __repr__(self):
         return f"TFDSExamples({self.full_name!r}, {self.split!r})"
+
+
+def _again(name, split, data_dir):
+    """A copy of examples whose files have been checked already."""
+    made = TFDSExamples.__new__(TFDSExamples)
+    made._open(name, split, data_dir, check=False)
+    return made
+
+
+def _check_files(builder):
+    """ValueError where a shard is missing, cut short or of other records."""
+    from array_record.python import array_record_module
+
+    for info in builder.info.splits.values():
+        for path, count in zip(info.filepaths, info.shard_lengths):
+            if ".array_record" not in path.name:
+                return
+            found = "no such file"
+            if path.exists():
+                reader = array_record_module.ArrayRecordReader(str(path))
+                found = f"{reader.num_records()} records"
+                # A reader of a damaged file gives empty records, and raises
+                # when it is closed.
+                if reader.ok() and reader.num_records() == count:
+                    reader.close()
+                    continue
+            raise ValueError(
+                f"Expected a whole file of {count} records. Received: {path} "
+                f"({found}), of {builder.info.full_name}"
+            )
 
 
 def _builder(name, data_dir):
