@@ -23,6 +23,7 @@ _MODULES = (
     "patches",
     "presets",
     "random",
+    "remat",
 )
 _FUNCTIONS = {"from_preset": "presets"}
 _NUMPY_MODULES = ("masking", "positions")

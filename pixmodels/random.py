@@ -6,6 +6,7 @@ the salts that tell layers apart. Holds no generator state and no layer.
 
 import contextlib
 import contextvars
+import functools
 import zlib
 
 from keras import ops
@@ -47,6 +48,21 @@ def scope_key():
     """The surrounding scope's `[seed, step]`, (2,) int32, or None."""
     scope = _SCOPE.get()
     return None if scope is None else scope[0]
+
+
+def in_this_scope(function):
+    """A function that runs in the present key scope whenever it is called."""
+    scope = _SCOPE.get()
+
+    @functools.wraps(function)
+    def run(*args, **kwargs):
+        token = _SCOPE.set(scope)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _SCOPE.reset(token)
+
+    return run
 
 
 def salt_of(text):

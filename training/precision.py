@@ -8,7 +8,8 @@ def dtype_policy(name):
     """Sets the global Keras dtype policy inside a block.
 
     Args:
-        name: `"float32"` or `"mixed_bfloat16"` (weights stay float32).
+        name: `"float32"`, `"float64"`, or `"mixed_bfloat16"` and
+            `"mixed_float16"` (weights stay float32).
     """
     import keras
 

@@ -12,11 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pixmodels.remat import remat_scope
 from pixmodels.training import _malloc
 from pixmodels.training import strategies
 from pixmodels.training import team
 from pixmodels.training import updates
 from pixmodels.training import variables as variables_lib
+from pixmodels.training.accumulation import accumulated
 from pixmodels.training.precision import dtype_policy
 from pixmodels.training.schedules import schedule_of
 from pixmodels.training.updates import Updates
@@ -31,7 +33,8 @@ class TensorFlowDriver:
     only then divided, clipped and applied (`Updates`). Each replica's
     gradients are one function under `jit_compile`; reduction and update stand
     outside it, and on one device the update is a compiled function too, shared
-    by batches of all lengths.
+    by batches of all lengths. `accumulate_steps` splits a replica's share
+    inside the compiled function; `steps_per_loop` is a loop around all of it.
 
     Args:
         model: a Keras model with `loss_sums(batch, key, training)`, or a
@@ -43,8 +46,9 @@ class TensorFlowDriver:
 
     Raises:
         ValueError: if Keras runs on another backend, `batch_size` is not a
-            multiple of the number of replicas, the model has no `loss_sums`
-            or no trainable weight, or was built outside the strategy.
+            multiple of the number of replicas times `accumulate_steps`, the
+            model has no `loss_sums` or no trainable weight, or was built
+            outside the strategy.
     """
 
     def __init__(self, model, config, example_batch, strategy=None):
@@ -61,14 +65,16 @@ class TensorFlowDriver:
         )
         self.team = team.of(self.strategy)
         self.num_replicas = self.strategy.num_replicas_in_sync
-        if config.batch_size % self.num_replicas:
-            raise ValueError(
-                "Expected batch_size to be a multiple of the number of "
-                f"replicas, {self.num_replicas}. "
-                f"Received: batch_size={config.batch_size}"
-            )
+        _check_batch_size(config, self.num_replicas)
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
+        # A TPU program is compiled as a whole, with what is inside it.
+        on_tpu = isinstance(self.strategy, tf.distribute.TPUStrategy)
+        self._compile = functools.partial(
+            tf.function,
+            jit_compile=config.jit_compile and not on_tpu,
+            autograph=False,
+        )
         self.schedule = schedule_of(config)
         self._compiled = set()
         with self.team.watch(), self.strategy.scope():
@@ -77,7 +83,9 @@ class TensorFlowDriver:
         self._trainable = self.updates.trainable
         # Plain variables: one replica, without the machinery of a strategy.
         self._plain = not _is_distributed(self._trainable[0])
-        self._train_function = self._make_train_function()
+        replica_step = self._make_replica_step()
+        self._train_function = self._make_train_function(replica_step)
+        self._loop_function = self._make_loop_function(replica_step)
         self._eval_function = self._make_eval_function()
 
     def scope(self):
@@ -114,6 +122,24 @@ class TensorFlowDriver:
                 self._distribute(batch), self._key(step)
             )
 
+    def train_steps(self, batches, step):
+        """Several updates in one call; the numbers are those of single ones.
+
+        Args:
+            batches: list of dicts of arrays; equal names, shapes and dtypes.
+            step: int, updates done before the first of these.
+
+        Returns:
+            An object for `fetch_all`.
+        """
+        self._compiled.add(self._signature(batches[0], True))
+        stacked = {k: np.stack([b[k] for b in batches]) for k in batches[0]}
+        keys = [[self.config.seed, step + i] for i in range(len(batches))]
+        with self._device():
+            return self._loop_function(
+                self._distribute(stacked, axis=1), tf.constant(keys, tf.int32)
+            )
+
     def eval_step(self, batch):
         """`loss_sums` of a batch with `training=False`, for `fetch`."""
         self._compiled.add(self._signature(batch, False))
@@ -130,6 +156,21 @@ class TensorFlowDriver:
         names = sorted(handle, key=lambda name: (name != "loss", name))
         arrays = {name: handle[name].numpy() for name in names}
         return {k: (float(v[0]), float(v[1])) for k, v in arrays.items()}
+
+    def fetch_all(self, handle):
+        """Waits for the steps of `train_steps`; list of dicts as `fetch`."""
+        arrays = {name: value.numpy() for name, value in handle.items()}
+        count = len(arrays["loss"])
+        return [
+            self.fetch({k: tf.constant(v[i]) for k, v in arrays.items()})
+            for i in range(count)
+        ]
+
+    @contextlib.contextmanager
+    def averaged_weights(self):
+        """Inside, the weights are their averages, see `Updates`."""
+        with self.strategy.scope(), self.updates.averaged_weights():
+            yield
 
     def state(self):
         """Everything that a step changes, as a dict of arrays of its own."""
@@ -172,6 +213,10 @@ class TensorFlowDriver:
         # One example, run eagerly, builds whatever is not built yet.
         first = {name: tf.constant(a[:1]) for name, a in example_batch.items()}
         model.loss_sums(first, self._key(0), training=False)
+        if self.config.accumulate_steps > 1:
+            self._like = updates.stacked(
+                *model.loss_sums(first, self._key(0), training=True)
+            )
         if not model.trainable_variables:
             raise ValueError(
                 "Expected a model with trainable weights. "
@@ -186,50 +231,75 @@ class TensorFlowDriver:
             )
         return model
 
-    def _make_train_function(self):
-        compile_ = functools.partial(
-            tf.function, jit_compile=self.config.jit_compile, autograph=False
-        )
-        gradients = compile_(self._gradients)
+    def _make_replica_step(self):
+        """Function of a replica's batch and the key: one update; the sums."""
+        gradients = self._compile(self._gradients)
+        update = self._update
         if self._plain:
             # Apart from the gradients, the update compiles once and serves
             # batches of all lengths; in one function with them it would
             # double the compilation for each length.
-            update = compile_(self._update)
-        else:
-            update = self._update
+            update = self._compile(update)
+        return lambda batch, key: update(*gradients(batch, key))
 
-        def replica_step(batch, key):
-            return update(*gradients(batch, key))
+    def _make_train_function(self, replica_step):
+        return tf.function(self._on_replicas(replica_step), autograph=False)
 
-        if self._plain:
-            return tf.function(replica_step, autograph=False)
-        return self._run_on_replicas(replica_step)
+    def _make_loop_function(self, replica_step):
+        def step_at(stacked, keys, place):
+            batch = {name: value[place] for name, value in stacked.items()}
+            return replica_step(batch, keys[place])
+
+        step_at = self._on_replicas(step_at)
+
+        def loop(stacked, keys):
+            count = keys.shape[0]
+
+            def step(place, rows):
+                found = step_at(stacked, keys, place)
+                return place + 1, {
+                    name: rows[name].write(place, value)
+                    for name, value in found.items()
+                }
+
+            # The first step, outside the loop, says what a step returns.
+            rows = {
+                name: tf.TensorArray(value.dtype, count).write(0, value)
+                for name, value in step_at(stacked, keys, 0).items()
+            }
+            _, rows = tf.while_loop(
+                lambda place, _: place < count,
+                step,
+                (tf.constant(1), rows),
+                parallel_iterations=1,
+            )
+            return {name: row.stack() for name, row in rows.items()}
+
+        return tf.function(loop, autograph=False)
 
     def _make_eval_function(self):
-        compute = tf.function(
-            lambda batch, key: self._loss_sums(batch, key, False),
-            jit_compile=self.config.jit_compile,
-            autograph=False,
+        compute = self._compile(
+            lambda batch, key: self._loss_sums(batch, key, False)
         )
         if self._plain:
             return compute
+        step = self._on_replicas(lambda *args: _all_reduce(compute(*args)))
+        return tf.function(step, autograph=False)
 
-        def replica_step(batch, key):
-            return _all_reduce(compute(batch, key))
+    def _on_replicas(self, function):
+        """Runs a function that returns sums everywhere; the sums, once."""
+        if self._plain:
+            return function
 
-        return self._run_on_replicas(replica_step)
-
-    def _run_on_replicas(self, replica_step):
-        def step(batch, key):
-            results = self.strategy.run(replica_step, args=(batch, key))
+        def run(*args):
+            results = self.strategy.run(function, args=args)
             # The sums are the same on every replica: take the first's.
             return {
                 name: self.strategy.experimental_local_results(value)[0]
                 for name, value in results.items()
             }
 
-        return tf.function(step, autograph=False)
+        return run
 
     def _loss_sums(self, batch, key, training):
         """dict from metric to (2,): numerator, count."""
@@ -238,7 +308,18 @@ class TensorFlowDriver:
         )
 
     def _gradients(self, batch, key):
-        with tf.GradientTape() as tape:
+        """(sums, gradients) of a replica's share of the batch."""
+        parts = self.config.accumulate_steps
+        return accumulated(
+            lambda part: self._gradients_of_part(part, key),
+            batch,
+            parts,
+            self._like if parts > 1 else None,
+            self._trainable,
+        )
+
+    def _gradients_of_part(self, batch, key):
+        with tf.GradientTape() as tape, remat_scope(self.config.remat):
             sums = self._loss_sums(batch, key, True)
             loss = self.updates.scaled(sums["loss"][0])
         gradients = tape.gradient(loss, self._trainable)
@@ -297,7 +378,8 @@ class TensorFlowDriver:
             return tf.device(self.strategy.extended.worker_devices[0])
         return contextlib.nullcontext()
 
-    def _distribute(self, batch):
+    def _distribute(self, batch, axis=0):
+        """Each replica's share of the rows, which stand on `axis`."""
         if self._plain:
             return {name: tf.constant(a) for name, a in batch.items()}
         share = self.config.batch_size // self.num_replicas
@@ -306,10 +388,8 @@ class TensorFlowDriver:
         def slice_of(context):
             place = context.replica_id_in_sync_group - replicas_before
             start = place * share
-            return {
-                name: tf.constant(a[start : start + share])
-                for name, a in batch.items()
-            }
+            rows = (slice(None),) * axis + (slice(start, start + share),)
+            return {name: tf.constant(a[rows]) for name, a in batch.items()}
 
         return self.strategy.experimental_distribute_values_from_function(
             slice_of
@@ -322,6 +402,16 @@ class TensorFlowDriver:
     def _signature(batch, training):
         shapes = [(k, a.shape, str(a.dtype)) for k, a in sorted(batch.items())]
         return training, tuple(shapes)
+
+
+def _check_batch_size(config, num_replicas):
+    parts = config.accumulate_steps
+    if config.batch_size % (num_replicas * parts):
+        each = f" times accumulate_steps, {parts}" if parts > 1 else ""
+        raise ValueError(
+            "Expected batch_size to be a multiple of the number of replicas, "
+            f"{num_replicas}{each}. Received: batch_size={config.batch_size}"
+        )
 
 
 def _is_distributed(variable):

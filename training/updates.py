@@ -207,7 +207,8 @@ class Updates:
                 "Expected a run that averages its weights. Received: "
                 "train.ema=None"
             )
-        before = [ops.convert_to_numpy(v) for v in self.trainable]
+        # Copies: an array may be a view of what a later step overwrites.
+        before = [ops.convert_to_numpy(v).copy() for v in self.trainable]
         for variable, average in zip(self.trainable, self.averages):
             variable.assign(ops.convert_to_numpy(average))
         try:

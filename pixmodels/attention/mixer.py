@@ -3,6 +3,7 @@ import numpy as np
 from keras import ops
 
 from pixmodels import positions as position_tables
+from pixmodels._precision import at_least_float32
 from pixmodels.attention import _fused
 from pixmodels.layers._masked_softmax import masked_softmax
 from pixmodels.layers.dropout import Dropout
@@ -232,14 +233,14 @@ class Mixer(keras.layers.Layer):
         table = position_tables.rotary_2d(self._head_dim, grid, self.rotary)
         if positions is None:
             table = table[: length - prefix]
+        x = at_least_float32(heads[:, :, prefix:])
         turns = []
         for part in (np.cos(table), np.sin(table)):
-            part = ops.convert_to_tensor(part, "float32")
+            part = ops.convert_to_tensor(part, x.dtype)
             if positions is not None:
                 part = ops.take(part, positions, axis=0)[:, None]
             turns.append(part)  # (N, E / 2) or (B, 1, N, E / 2)
         cos, sin = turns
-        x = ops.cast(heads[:, :, prefix:], "float32")
         shape = (-1, self.num_heads, length - prefix, self._head_dim)
         x = ops.reshape(x, (*shape[:3], self._head_dim // 2, 2))
         even, odd = x[..., 0], x[..., 1]

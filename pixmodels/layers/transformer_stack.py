@@ -1,11 +1,14 @@
 import keras
 
 from pixmodels.layers.transformer_block import TransformerBlock
+from pixmodels.remat import rematerialized
 
 
 @keras.saving.register_keras_serializable(package="pixmodels")
 class TransformerStack(keras.layers.Layer):
     """Transformer blocks and a final LayerNorm: an encoder or a decoder.
+
+    Inside `pixmodels.remat.remat_scope` its blocks are rematerialised.
 
     Args:
         num_layers: blocks.
@@ -94,7 +97,7 @@ class TransformerStack(keras.layers.Layer):
         grid=None,
     ):
         for block in self.blocks:
-            x = block(
+            x = rematerialized(block, training)(
                 x,
                 mask=mask,
                 positions=positions,

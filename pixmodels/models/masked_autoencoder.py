@@ -4,6 +4,7 @@ from keras import ops
 from pixmodels import _quantized
 from pixmodels import patches as patch_ops
 from pixmodels import random
+from pixmodels._precision import at_least_float32
 from pixmodels._registry import TASKS
 from pixmodels.layers.position_embedding import PositionEmbedding
 from pixmodels.layers.transformer_stack import TransformerStack
@@ -293,9 +294,9 @@ class MaskedAutoencoder(keras.Model):
             training: bool.
 
         Returns:
-            (numerators, counts): dicts of float32 scalars, key "loss": the
-            sum over patches of the mean squared error of a patch, and the
-            number of these patches.
+            (numerators, counts): dicts of float32 scalars (float64 for a
+            float64 model), key "loss": the sum over patches of the mean
+            squared error of a patch, and the number of these patches.
         """
         with random.key_scope(key, batch["example_id"]):
             outputs = self(batch, training=training)
@@ -303,8 +304,9 @@ class MaskedAutoencoder(keras.Model):
         return {"loss": total}, {"loss": count}
 
     def _error(self, inputs, outputs):
-        logits = ops.cast(outputs["logits"], "float32")
-        error = ops.square(logits - self.targets(inputs))
+        logits = at_least_float32(outputs["logits"])
+        targets = ops.cast(self.targets(inputs), logits.dtype)
+        error = ops.square(logits - targets)
         error = ops.mean(error, axis=-1)  # (B, N)
         counted = outputs["mask"]
         attended = patch_ops.attended(inputs, counted.shape[1])
@@ -312,6 +314,7 @@ class MaskedAutoencoder(keras.Model):
             counted = counted * ops.cast(attended, "float32")
         if inputs.get("weight") is not None:
             counted = counted * ops.cast(inputs["weight"], "float32")[:, None]
+        counted = ops.cast(counted, error.dtype)
         return ops.sum(error * counted), ops.sum(counted)
 
     def compute_loss(

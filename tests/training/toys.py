@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from pixmodels._precision import at_least_float32
 from pixmodels.layers import Dropout
 from pixmodels.random import key_scope
 from pixmodels.training import TrainConfig
@@ -52,10 +53,11 @@ class ToyModel(keras.Model):
 
     def loss_sums(self, batch, key, training=True):
         with key_scope(key, batch["example_id"]):
-            error = self(batch["x"], training=training) - batch["y"]
-        weight = batch["weight"]
+            found = at_least_float32(self(batch["x"], training=training))
+        error = found - ops.cast(batch["y"], found.dtype)
+        weight = ops.cast(batch["weight"], found.dtype)
         loss = ops.sum(weight * ops.square(error))
-        close = ops.cast(ops.abs(error) < 0.5, "float32")
+        close = ops.cast(ops.abs(error) < 0.5, found.dtype)
         count = ops.sum(weight)
         return (
             {"loss": loss, "accuracy": ops.sum(weight * close)},
