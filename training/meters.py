@@ -48,21 +48,24 @@ class Stopwatch:
         self._counts = {}
         self._all = [0, 0.0]
 
-    def add(self, data, step, compiled=False, counts=None):
-        """Adds a step: seconds waited for data, seconds of the step.
+    def add(self, data, step, compiled=False, counts=(None,)):
+        """Adds one or more steps: seconds waited for data, seconds of steps.
 
         Args:
             data, step: seconds.
-            compiled: True leaves the step out.
-            counts: dict of what the step has done, see `rates`.
+            compiled: True leaves them out.
+            counts: list with one dict of what is done for each step, see
+                `rates`, or None.
         """
-        if not compiled:
-            self.steps += 1
-            self._data += data
-            self._step += step
-            self._all[0] += 1
-            self._all[1] += data + step
-            for name, count in (counts or {}).items():
+        if compiled:
+            return
+        self.steps += len(counts)
+        self._data += data
+        self._step += step
+        self._all[0] += len(counts)
+        self._all[1] += data + step
+        for found in counts:
+            for name, count in (found or {}).items():
                 self._counts[name] = self._counts.get(name, 0) + count
 
     def add_wait(self, seconds):

@@ -1,6 +1,9 @@
-"""The Keras dtype policy of a block of code, and nothing else."""
+"""The Keras dtype policy of a block of code; the range of a loss scale."""
 
 import contextlib
+
+# Below this, it is not the range of float16 that gradients are too large for.
+LEAST_LOSS_SCALE = 2.0**-24
 
 
 @contextlib.contextmanager

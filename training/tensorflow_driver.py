@@ -101,9 +101,15 @@ class TensorFlowDriver:
         """The learning rate of update number `step`, as a float."""
         return float(self.schedule(step))
 
-    def is_compiled(self, batch, training=True):
-        """False if a step on this batch would first have to compile."""
-        return self._signature(batch, training) in self._compiled
+    def is_compiled(self, batch, training=True, steps=1):
+        """False if a step on this batch would first have to compile.
+
+        Args:
+            batch: dict of arrays.
+            training: False asks for `eval_step`.
+            steps: above 1 asks for `train_steps` with so many batches.
+        """
+        return (self._signature(batch, training), steps) in self._compiled
 
     def train_step(self, batch, step):
         """One update.
@@ -116,7 +122,7 @@ class TensorFlowDriver:
         Returns:
             An object for `fetch`; the device may still be working on it.
         """
-        self._compiled.add(self._signature(batch, True))
+        self._compiled.add((self._signature(batch, True), 1))
         with self._device():
             return self._train_function(
                 self._distribute(batch), self._key(step)
@@ -132,7 +138,7 @@ class TensorFlowDriver:
         Returns:
             An object for `fetch_all`.
         """
-        self._compiled.add(self._signature(batches[0], True))
+        self._compiled.add((self._signature(batches[0], True), len(batches)))
         stacked = {k: np.stack([b[k] for b in batches]) for k in batches[0]}
         keys = [[self.config.seed, step + i] for i in range(len(batches))]
         with self._device():
@@ -142,7 +148,7 @@ class TensorFlowDriver:
 
     def eval_step(self, batch):
         """`loss_sums` of a batch with `training=False`, for `fetch`."""
-        self._compiled.add(self._signature(batch, False))
+        self._compiled.add((self._signature(batch, False), 1))
         with self._device():
             return self._eval_function(self._distribute(batch), self._key(0))
 

@@ -22,7 +22,9 @@ from pixmodels.training.meters import Stopwatch
 from pixmodels.training.observers import Observers
 from pixmodels.training.observers import standard
 from pixmodels.training.pipeline import Pipeline
+from pixmodels.training.precision import LEAST_LOSS_SCALE
 from pixmodels.training.saver import Saver
+from pixmodels.training.step_groups import step_groups
 from pixmodels.training.team import Team
 from pixmodels.training.throughput import Throughput
 
@@ -230,18 +232,21 @@ class Trainer:
                 self._sigterm(),
                 self._saver,
                 self.pipeline.prefetch(
-                    first, total, host=self._team.host
+                    first,
+                    total,
+                    host=self._team.host,
+                    depth=max(2, self.config.steps_per_loop),
                 ) as batches,
             ):
                 self._check_best_metric()
                 if self._evaluation_due and self.eval_source is not None:
                     self._log_evaluation(first)
                     self._save()
-                for step, batch in batches:
+                for step, group, waited in step_groups(batches, self.config):
                     if self._stop.is_set():
                         break
                     self._saver.check()
-                    self._one_step(step, batch, batches.waited)
+                    self._do_steps(step, group, waited)
                 if self._stop.is_set() and self._saver.step != self.step:
                     self._save()
             interrupted = self._stop.is_set() and (
@@ -280,7 +285,13 @@ class Trainer:
                 "Expected a source to evaluate on. Received: source=None and "
                 "a Trainer without eval_source"
             )
-        return evaluate(self.driver, self._eval_pipeline(source, buckets))
+        with self._weights_to_evaluate():
+            return evaluate(self.driver, self._eval_pipeline(source, buckets))
+
+    def _weights_to_evaluate(self):
+        if self.config.eval_ema:
+            return self.driver.averaged_weights()
+        return contextlib.nullcontext()
 
     def _eval_pipeline(self, source=None, buckets=None):
         return Pipeline(
@@ -321,24 +332,30 @@ class Trainer:
                 f"{self._saver.blocked:.1f} s"
             )
 
-    def _one_step(self, step, batch, waited):
-        fresh = not self.driver.is_compiled(batch)
+    def _do_steps(self, step, group, waited):
+        batch = group[0]
+        fresh = not self.driver.is_compiled(batch, steps=len(group))
         if fresh:
             if self._saver.due_before_compiling(step):
                 self._save()
             shape = "x".join(map(str, _largest(batch).shape))
-            self.progress.note(f"compiling the step for batches of {shape}")
+            loop = f"a loop of {len(group)} steps"
+            what = "the step" if len(group) == 1 else loop
+            self.progress.note(f"compiling {what} for batches of {shape}")
         begin = time.perf_counter()
-        handle = self.driver.train_step(batch, step)
-        self._pending.append((step, handle))
-        self.step = done = step + 1
+        if len(group) > 1:
+            handle = self.driver.train_steps(group, step)
+        else:
+            handle = self.driver.train_step(batch, step)
+        self._pending.append((step, len(group), handle))
+        self.step = done = step + len(group)
         if fresh:
             self._look()
         self._watch.add(
             waited,
             time.perf_counter() - begin,
             compiled=fresh,
-            counts=self._throughput.counts(batch),
+            counts=list(map(self._throughput.counts, group)),
         )
         last = done == self.config.steps
         if done % self.config.log_every == 0 or last:
@@ -360,20 +377,32 @@ class Trainer:
 
     def _look(self):
         """Fetches the results of the steps that are still out."""
-        for step, handle in self._pending:
-            sums = self.driver.fetch(handle)
-            numerator, count = sums["loss"]
-            if not (math.isfinite(numerator) and math.isfinite(count)):
-                self._saver.wait()
-                raise FloatingPointError(
-                    f"Expected a finite loss at step {step}. Received: "
-                    f"loss={numerator}/{count}; the last checkpoint is from "
-                    f"step {(self._store.steps() or [None])[-1]}. A lower "
-                    "train.learning_rate or train.global_clipnorm may help."
-                )
-            self._meter.add(sums)
+        for first, count, handle in self._pending:
+            if count > 1:
+                found = self.driver.fetch_all(handle)
+            else:
+                found = [self.driver.fetch(handle)]
+            for step, sums in enumerate(found, first):
+                self._check_finite(step, sums)
+                self._meter.add(sums)
         self._pending = []
         self._last_look = time.perf_counter()
+
+    def _check_finite(self, step, sums):
+        numerator, count = sums["loss"]
+        found = f"loss={numerator}/{count}"
+        if math.isfinite(numerator) and math.isfinite(count):
+            scale = sums.get("loss_scale", (1.0, 1.0))[0]
+            if scale > LEAST_LOSS_SCALE:
+                return
+            found = f"{found}, gradients that no loss_scale makes finite"
+        self._saver.wait()
+        raise FloatingPointError(
+            f"Expected a finite loss at step {step}. Received: {found}; the "
+            f"last checkpoint is from step "
+            f"{(self._store.steps() or [None])[-1]}. A lower "
+            "train.learning_rate or train.global_clipnorm may help."
+        )
 
     def _timed_look(self):
         begin = time.perf_counter()
@@ -401,7 +430,10 @@ class Trainer:
         self._evaluation_due = True
         if self._evaluated is None and self._saver.due_before_compiling(done):
             self._save()
-        found = evaluate(self.driver, self._eval_pipeline(), self._stop.is_set)
+        with self._weights_to_evaluate():
+            found = evaluate(
+                self.driver, self._eval_pipeline(), self._stop.is_set
+            )
         if found is None:
             return {}
         self._evaluation, self._evaluation_due = found, False

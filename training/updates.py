@@ -11,6 +11,7 @@ from keras import ops
 
 from pixmodels.training import groups
 from pixmodels.training import variables as variables_lib
+from pixmodels.training.precision import LEAST_LOSS_SCALE
 from pixmodels.training.schedules import schedule_of
 
 # Dynamic loss scaling: Micikevicius et al. 2018, section 3.2; the numbers are
@@ -18,7 +19,7 @@ from pixmodels.training.schedules import schedule_of
 # here, not a mean: so the first scale is divided by the batch size.
 _FIRST_SCALE = 15
 _GROW_AFTER = 2000
-_SCALE_LIMITS = (2.0**-24, 2.0**30)
+_LARGEST_SCALE = 2.0**30
 
 
 class Updates:
@@ -274,7 +275,7 @@ class Updates:
         scalars = {
             **scalars,
             "keep": keep,
-            "scale": ops.clip(scale, *_SCALE_LIMITS),
+            "scale": ops.clip(scale, LEAST_LOSS_SCALE, _LARGEST_SCALE),
             "good_updates": ops.where(grow, ops.zeros_like(good), good),
         }
         return sums, scalars

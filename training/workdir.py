@@ -23,6 +23,11 @@ MAY_DIFFER = (
     "train.best_metric",
     "train.best_mode",
     "train.eval_every",
+    "train.eval_ema",
+    # The same sums, in other orders or another number at a time.
+    "train.steps_per_loop",
+    "train.accumulate_steps",
+    "train.remat",
     # A checkpoint does not know how many replicas made it.
     "train.strategy",
     "train.curves",

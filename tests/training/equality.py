@@ -18,7 +18,6 @@ from pixmodels.training import Pipeline
 from pixmodels.training import strategies
 from pixmodels.training.tensorflow_driver import TensorFlowDriver
 
-
 # One of each: TensorFlow's strategies of one process share the numbers of
 # their all-reduces, and mix them up where dtypes differ.
 strategy_of = functools.cache(strategies.make)
