@@ -26,6 +26,7 @@ _DATA = {
     "LabelledQuestion": "labelled_question",
     "LabelledSentence": "labelled_sentence",
     "LabelledText": "labelled_text",
+    "MaskedSource": "masked_source",
     "RenderedQuestionSource": "rendered_question_source",
     "RenderedTextSource": "rendered_text_source",
     "RenderedWordSource": "rendered_word_source",

@@ -73,7 +73,7 @@ class _Digits:
             pair = digits.train_images, digits.train_labels
         else:
             pair = digits.test_images, digits.test_labels
-        return tasks.ImageSource(*pair)
+        return with_masks(tasks.ImageSource(*pair), config)
 
 
 def mask_settings(model):
@@ -87,6 +87,24 @@ def mask_settings(model):
         spans = [w / weights[-1] for w in weights]
         options = {"span_weights": spans, **options}
     return {"masking": model.masking, "mask_options": options}
+
+
+def with_masks(source, config):
+    """A source of images, with masks where the model does not draw them."""
+    from pixmodels import tasks
+
+    model = config.model.filled()
+    # Random masks are drawn by the model, on the device.
+    random = model.masking == "random" and not model.mask_options
+    if config.task != "pretrain" or random:
+        return source
+    return tasks.MaskedSource(
+        source,
+        model.masking,
+        model.patch_sides(),
+        ratio=model.mask_ratio,
+        options=model.mask_options,
+    )
 
 
 # name -> (class, model kinds it serves)
