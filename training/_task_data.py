@@ -321,9 +321,11 @@ class Questions(TextFiles):
 
 
 def _how(config):
-    """How a model reads: its batches and lengths, compiled."""
+    """How a model reads: its batches and lengths, compiled or not."""
+    # Keras would spread a compiled prediction over the replicas.
+    alone = config.train.strategy in ("one_device", "none")
     return {
         "batch_size": config.train.batch_size,
         "buckets": config.data.buckets or None,
-        "compiled": config.train.jit_compile,
+        "compiled": config.train.jit_compile and alone,
     }

@@ -118,6 +118,8 @@ class TrainConfig(Settings):
     `checkpoint_minutes` (None: not by time), and after an evaluation that is
     among the `keep_best` best by `best_metric`, where `best_mode` values are
     the better ones. These best are kept besides the `keep_last` newest.
+    A run ends before its last step where `early_stopping` evaluations in a
+    row were no better than the best before them; None: it does not.
     """
 
     steps: int = setting(1000, at_least=1)
@@ -149,6 +151,7 @@ class TrainConfig(Settings):
     keep_best: int = setting(0, at_least=0)
     best_metric: str = setting("loss")
     best_mode: str = setting("min", choices=("min", "max"))
+    early_stopping: int | None = setting(None, at_least=1)
     log_every: int = setting(50, at_least=1)
     eval_every: int = setting(0, at_least=0)
     jit_compile: bool = setting(True)

@@ -121,7 +121,7 @@ def scores_of(config, data, split):
 
     Args:
         config: `ExperimentConfig`, resolved.
-        data: its data set.
+        data: its data set, or None.
         split: as `build_sources`.
 
     Returns:
@@ -169,10 +169,13 @@ def build_trainer(config, workdir, *, data=None, sources=None, progress=None):
 
     # Logical devices must be made before anything starts TensorFlow.
     strategies.prepare(config.train.strategy, config.train.worker_timeout)
+    if data is None and sources is None:
+        data = _datasets.read(config)
     config = resolve(config, data)
     # Refuse before the texts are drawn, which takes long.
     workdir_lib.check(workdir, _settings.to_dict(config))
     sources = sources or build_sources(config, data=data)
+    scores = scores_of(config, data, "validation")
 
     def prepare(model):
         if config.init is not None:
@@ -190,6 +193,7 @@ def build_trainer(config, workdir, *, data=None, sources=None, progress=None):
         run_config=_settings.to_dict(config),
         prepare=prepare,
         progress=progress,
+        scores=scores,
     )
 
 

@@ -44,6 +44,12 @@ class Patience:
         """[best, waited], of JSON values."""
         return [self.best, self.waited]
 
+    def __str__(self):
+        best = "none yet" if self.best is None else f"best {self.best:.4g}"
+        return (
+            f"{self.waited} evaluations without a better {self.metric} ({best})"
+        )
+
     def _is_better(self, value):
         if math.isnan(value):
             return False

@@ -21,6 +21,7 @@ from pixmodels.training.meters import Meter
 from pixmodels.training.meters import Stopwatch
 from pixmodels.training.observers import Observers
 from pixmodels.training.observers import standard
+from pixmodels.training.patience import Patience
 from pixmodels.training.pipeline import Pipeline
 from pixmodels.training.precision import LEAST_LOSS_SCALE
 from pixmodels.training.saver import Saver
@@ -102,6 +103,9 @@ class Trainer:
             chief process, none in others.
         observers: list of `Observer`, told after those that `config` asks
             for; in the chief process only.
+        scores: function of the model that returns a dict of floats, called
+            after each evaluation; its values are added to it and take the
+            place of those with the same name.
 
     Raises:
         ImportError: if `config` asks for TensorBoard's files and their
@@ -127,15 +131,18 @@ class Trainer:
         prepare=None,
         progress=None,
         observers=(),
+        scores=None,
     ):
         from pixmodels.training.tensorflow_driver import TensorFlowDriver
 
         self.config = config
-        if config.keep_best and eval_source is None:
+        if eval_source is None and (
+            config.keep_best or config.early_stopping is not None
+        ):
             raise ValueError(
                 "Expected an eval_source to know the best checkpoints by. "
-                f"Received: train.keep_best={config.keep_best}, "
-                "eval_source=None"
+                f"Received: train.early_stopping={config.early_stopping}, "
+                f"train.keep_best={config.keep_best}, eval_source=None"
             )
         self._run_config = run_config or {"train": _settings.to_dict(config)}
         workdir_lib.check(workdir, self._run_config)
@@ -175,6 +182,8 @@ class Trainer:
         self._last, self._evaluation = {}, {}
         # The step of the last evaluation; whether one was cut short.
         self._evaluated, self._evaluation_due = None, False
+        self._scores = scores or (lambda model: {})
+        self._patience = self._new_patience()
         self._stop = self._team.stop_flag()
         self.step = 0
         with self._team.watch():
@@ -198,7 +207,7 @@ class Trainer:
         return self._team.is_chief
 
     def train(self):
-        """Trains up to `config.steps` updates.
+        """Trains up to `config.steps` updates, or until nothing gets better.
 
         Returns:
             A `TrainResult`.
@@ -220,8 +229,9 @@ class Trainer:
 
     def _train(self):
         total, first = self.config.steps, self.step
-        if first >= total:
+        if first >= total or self._patience.exhausted:
             self.progress.note(f"step {first}/{total}: nothing left to do")
+            total = min(first, total)
         self._begin_clock()
         self.observers.tell("on_start", self)
         self.progress.start(first, total)
@@ -247,7 +257,9 @@ class Trainer:
                         break
                     self._saver.check()
                     self._do_steps(step, group, waited)
-                if self._stop.is_set() and self._saver.step != self.step:
+                    if self._patience.exhausted:
+                        break
+                if self._saver.step != self.step:
                     self._save()
             interrupted = self._stop.is_set() and (
                 self.step < total or self._evaluation_due
@@ -262,6 +274,10 @@ class Trainer:
             self.progress.note(
                 f"stopped by SIGTERM at step {self.step}/{total}; saved: the "
                 "same command goes on from here"
+            )
+        elif self._patience.exhausted and self.step > first:
+            self.progress.note(
+                f"stopped early at step {self.step}/{total}: {self._patience}"
             )
         self._stop.clear()
         return result
@@ -434,22 +450,34 @@ class Trainer:
             found = evaluate(
                 self.driver, self._eval_pipeline(), self._stop.is_set
             )
-        if found is None:
-            return {}
+            if found is None:
+                return {}
+            found |= self._scores(self.model)
         self._evaluation, self._evaluation_due = found, False
         self._evaluated = done
+        self._patience.see(found)
         text = progress_lib.metric_text(self._evaluation)
         self.progress.note(f"step {done} evaluation: {text}")
         line = self._write(done, "eval", self._evaluation)
         self.observers.tell("on_evaluation", line)
         return found
 
+    def _new_patience(self, state=None):
+        return Patience(
+            self.config.best_metric,
+            self.config.best_mode,
+            self.config.early_stopping,
+            state,
+        )
+
     def _check_best_metric(self):
         """Evaluates one batch rather than fail after hours of steps."""
-        if not self.config.keep_best:
+        if not self.config.keep_best and self.config.early_stopping is None:
             return
         batch = next(self._eval_pipeline().evaluation_batches())
         names = list(self.driver.fetch(self.driver.eval_step(batch)))
+        if self.config.best_metric not in names:
+            names += [n for n in self._scores(self.model) if n not in names]
         if self.config.best_metric not in names:
             raise ValueError(
                 "Expected train.best_metric to be a metric of the "
@@ -511,6 +539,7 @@ class Trainer:
         self._evaluation = found.state["evaluation"]
         self._evaluation_due = found.state["evaluation_due"]
         self._evaluated = found.step if found.scores else None
+        self._patience = self._new_patience(found.state.get("patience"))
         self.step = found.step
         self._cut(found.step, evaluated=not self._evaluation_due)
         self.progress.note(f"resuming from {found.path}")
@@ -526,6 +555,7 @@ class Trainer:
             "metrics": self._last,
             "evaluation": self._evaluation,
             "evaluation_due": self._evaluation_due,
+            "patience": self._patience.state(),
             "versions": versions(),
         }
 

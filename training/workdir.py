@@ -22,6 +22,7 @@ MAY_DIFFER = (
     "train.keep_best",
     "train.best_metric",
     "train.best_mode",
+    "train.early_stopping",
     "train.eval_every",
     "train.eval_ema",
     # The same sums, in other orders or another number at a time.

@@ -50,6 +50,10 @@ def _finetune(name, kind, data, length, metric, train, baseline="pangocairo"):
                 "global_clipnorm": 1.0,
                 "dtype": "mixed_bfloat16",
                 "eval_every": 500,
+                "keep_best": 1,
+                "early_stopping": 5,
+                "best_metric": metric,
+                "best_mode": "max",
                 **train,
             }
         ),
