@@ -328,10 +328,11 @@ def drawn_source(config, examples, part, renderer, split, options=None):
 
 
 def image_source(config, examples, part, split, shape, options):
-    """A `DecodedImageSource` of some examples."""
+    """A `DecodedImageSource` of some examples, with masks if any."""
     from pixmodels import tasks
+    from pixmodels.training._datasets import with_masks
 
-    return tasks.DecodedImageSource(
+    source = tasks.DecodedImageSource(
         examples,
         shape,
         field=options.get("field") or "image",
@@ -339,6 +340,7 @@ def image_source(config, examples, part, split, shape, options):
         augment=options.get("augment") if split == "train" else None,
         indices=part,
     )
+    return with_masks(source, config)
 
 
 def image_shape(size, config):

@@ -17,7 +17,7 @@ def row_shape(config):
     return (height, width * config.renderer.max_patches, channels)
 
 
-class TextFiles:
+class LabelledFiles:
     """What data sets in files of text share.
 
     Options: `paths`, a folder or a file for each split; `limit`, examples of
@@ -118,7 +118,7 @@ class TextFiles:
         return {label: i for i, label in enumerate(self.labels)}
 
 
-class _Sentences(TextFiles):
+class _Sentences(LabelledFiles):
     """Sentences of labelled words."""
 
     own_options = {"labels": None}
@@ -213,7 +213,7 @@ class TaggedWords(_Sentences):
     suffixes = (".txt", ".tsv", ".conll", ".bio", ".iob", ".iob2")
 
 
-class Table(TextFiles):
+class Table(LabelledFiles):
     """Texts or pairs of texts with a label each."""
 
     reader = "read_table"
@@ -260,7 +260,7 @@ class Table(TextFiles):
         return scores.class_scores(self._values(found), logits.argmax(axis=-1))
 
 
-class Questions(TextFiles):
+class Questions(LabelledFiles):
     """Questions on contexts; windows are PIXEL's share of the length.
 
     Options: `stride` and `question_patches`, see `CairoRenderer.windows`;

@@ -4,8 +4,9 @@ The settings are those of xplip/pixel, `configs/training/fp16_apex_bs32.json`
 and `configs/models/scratch_noto_span0.25-dropout.json`; bfloat16 stands for
 the original's float16, and gradients are clipped at norm 1, as Hugging Face's
 trainer does by default. The texts are not the original's: Wikipedia and
-BookCorpus are not at hand, so CLDR's names are set, and texts of one's own
-are one flag away.
+BookCorpus are not at hand, so CLDR's names are set. Texts of one's own, packed
+into windows: `--set data.name=text --set data.options.paths=FOLDER --set
+data.pack=true`.
 """
 
 from pixmodels.training.config import DataConfig
