@@ -24,6 +24,7 @@ _HEAD = {
     "leaky": False,
     "linear_probe": False,
     "probe_norm": True,
+    "pooled_norm": False,
     "representation_dim": None,
 }
 

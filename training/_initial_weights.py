@@ -11,6 +11,9 @@ from pixmodels.training import _settings
 from pixmodels.training import variables as variables_lib
 from pixmodels.training._model_config import ARCHITECTURE
 
+# Weights of the final LayerNorm, which a head may do without.
+_NORM = "encoder/norm/"
+
 
 def is_run(init):
     """Whether `init` is the workdir of a run."""
@@ -132,6 +135,8 @@ def load_encoder(model, init):
         key: keras.ops.convert_to_numpy(value)
         for key, value in zip(_keys(source), source.weights)
     }
+    if source.final_norm and not target.final_norm:
+        found = {k: v for k, v in found.items() if not k.startswith(_NORM)}
     variables_lib.assign_all(
         target.weights, _keys(target), found, f"encoder in {init}"
     )

@@ -77,8 +77,8 @@ class ModelConfig(Settings):
     the function in `pixmodels.masking`) and `norm_pix_loss`. Heads have
     `pooling` (text: "mean", "max", "cls", "attention"; images: "mean", "cls",
     "map"), `pooling_heads`, `leaky`, `head_dropout` (`dropout_rate` by
-    default), `linear_probe`, `probe_norm` and `representation_dim`; what a
-    head does not have is refused.
+    default), `linear_probe`, `probe_norm`, `pooled_norm` and
+    `representation_dim`; what a head does not have is refused.
     """
 
     kind: str = setting("masked_autoencoder", choices=KINDS)
@@ -130,6 +130,7 @@ class ModelConfig(Settings):
     head_dropout: float | None = setting(None, **_FRACTION)
     linear_probe: bool = setting(False)
     probe_norm: bool = setting(True)
+    pooled_norm: bool = setting(False)
     representation_dim: int | None = setting(None, at_least=1)
     num_classes: int | None = setting(None, at_least=2)
     labels: tuple[str, ...] = setting(())
@@ -233,6 +234,8 @@ class ModelConfig(Settings):
         found = {}
         for name, there in like.items():
             here = own.get(name)
+            if name == "final_norm" and here is False:
+                continue  # its weights are left out
             if name == "patch_size":
                 here, there = _pair(here), _pair(there)
             if None not in (here, there) and here != there:

@@ -202,6 +202,8 @@ def test_a_run_starts_from_another_run(tmp_path):
             "model.image_shape=12,10,1",
             "model.labels=a,b",
             "model.num_classes=2",
+            "model.final_norm=false",
+            "model.pooled_norm=true",
             *(f"model.{name}=none" for name in SMALL),
         ],
     )

@@ -141,7 +141,10 @@ def vit_base_finetune():
             dropout_rate=0.0,
             attention_dropout=0.0,
             drop_path_rate=0.1,
+            # MAE normalises after pooling, not before.
             pooling="mean",
+            final_norm=False,
+            pooled_norm=True,
         ),
         data=DataConfig(
             name="images",
