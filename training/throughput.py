@@ -38,25 +38,30 @@ class Throughput:
         others' parts were like its own.
 
         Args:
-            batch: dict of numpy arrays, see `Pipeline`.
+            batch: dict of arrays, see `Pipeline`.
 
         Returns:
-            dict: `examples` (without fillers); for models of patches
-            `patches`, those that are attended, `computed`, padding and
-            fillers included, and `flops` where the peak of the device and
-            the count of the model are known.
+            dict: `examples` (no fillers; each text of a pack); for models of
+            patches `patches`, those that are attended, `computed`, padding
+            and fillers included, and `flops` where the peak of the device
+            and the count of the model are known.
         """
         rows = len(next(iter(batch.values())))
         scale = self._batch_size / max(rows, 1)
-        weight = batch.get("weight")
-        real = np.ones(rows, bool) if weight is None else weight > 0
-        counts = {"examples": int(real.sum())}
+        real = np.ones(rows, bool)
+        if batch.get("weight") is not None:
+            real = np.asarray(batch["weight"]) > 0
+        examples = real
+        if batch.get("segment_ids") is not None:
+            examples = np.asarray(batch["segment_ids"]).max(axis=1)[real]
+        counts = {"examples": int(examples.sum())}
         length = self._length(batch)
         if length is not None:
             patches = np.full(rows, length)
             if batch.get("num_patches") is not None:
                 # The end patch is attended, too.
-                patches = np.minimum(batch["num_patches"] + 1, length)
+                ends = np.asarray(batch["num_patches"]) + 1
+                patches = np.minimum(ends, length)
             counts["patches"] = int(patches[real].sum())
             counts["computed"] = rows * length
             flops_of_one = self._flops_of(batch["pixels"].shape[1:3])
@@ -87,7 +92,7 @@ class Throughput:
 
     def _length(self, batch):
         pixels = batch.get("pixels")
-        if self._patch_size is None or pixels is None or pixels.ndim < 3:
+        if self._patch_size is None or pixels is None or len(pixels.shape) < 3:
             return None
         height, width = self._patch_size
         return (pixels.shape[1] // height) * (pixels.shape[2] // width)

@@ -262,6 +262,9 @@ def test_throughput_by_hand():
     assert counts["computed"] == 6 * 35
     data["num_patches"] = np.array([4, 99, 2])  # and the end patch
     assert counter.counts(data)["patches"] == 2 * (5 + 35)
+    # Packs of 2 and 3 texts; the filler has none.
+    data["segment_ids"] = np.array([[1, 1, 2, 0], [1, 2, 3, 3], [0] * 4])
+    assert counter.counts(data)["examples"] == 2 * 5
     values = counter.values({**counts, "flops": 5e11})
     assert values["padding"] == pytest.approx(1 / 3)
     assert values["mfu"] == 0.25
