@@ -73,8 +73,11 @@ def sheet(pictures):
     batch, height, width, _ = stages[0].shape
     below = width > 4 * height
     down, across = (3, 1) if below else (1, 3)
-    scale = max(1, (_WIDEST - 4 * _GAP) // (across * width))
-    scale = min(scale, 4 if below else 8)
+    fits = min(
+        (_WIDEST - 4 * _GAP) // (across * width),
+        _WIDEST // (batch * down * height),
+    )
+    scale = min(max(fits, 1), 8)
     height, width = scale * height, scale * width
     block = down * (height + 1) + _GAP
     size = (across * (width + _GAP) + _GAP, _LABEL + batch * block + _GAP)

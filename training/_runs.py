@@ -15,6 +15,7 @@ from pixmodels.training import _run_state
 from pixmodels.training import _settings
 from pixmodels.training import plots
 from pixmodels.training import progress
+from pixmodels.training.config import ExperimentConfig
 from pixmodels.training.workdir import MAY_DIFFER
 from pixmodels.training.workdir import History
 
@@ -125,7 +126,16 @@ def _read(path):
         for line in History(path).read()
         if isinstance(line, dict) and isinstance(line.get("step"), int)
     ]
-    return {"workdir": path, "config": config, "lines": lines}
+    return {"workdir": path, "config": _filled(config), "lines": lines}
+
+
+def _filled(config):
+    """A config with defaults for the settings that are newer than it."""
+    try:
+        whole = _settings.from_dict(ExperimentConfig, config)
+    except (TypeError, ValueError):
+        return config  # of another version, or of a user's own making
+    return {k: v for k, v in _settings.to_dict(whole).items() if k in config}
 
 
 def row(run):

@@ -305,6 +305,21 @@ def test_runs_are_compared(runs, capsys):
     assert rows(capsys, runs, "--sort", "loss", "--reverse") == best[::-1]
 
 
+def test_settings_newer_than_a_run_are_no_difference(runs, tmp_path, capsys):
+    shutil.copytree(runs / "whole", tmp_path / "a")
+    shutil.copytree(runs / "whole", tmp_path / "b")
+    path = tmp_path / "b" / "config.json"
+    config = json.loads(path.read_text())
+    del config["train"]["beta_1"]  # its default was in force
+    path.write_text(json.dumps(config))
+    a, b = rows(capsys, tmp_path)
+    assert {**a, "run": "b"} == b
+    config["train"]["gone"] = 3  # of a version that had more
+    path.write_text(json.dumps(config))
+    a, b = rows(capsys, tmp_path)
+    assert (a["train.gone"], b["train.gone"]) == (None, 3)
+
+
 def test_table_and_plot_of_runs(runs, capsys, tmp_path):
     for name, text in (
         ("foreign", '{"model_type": "vit"}'),
