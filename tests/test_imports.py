@@ -55,7 +55,12 @@ INDEX_NAMES = {
     "tensorflow_text": "tensorflow-text",
 }
 # Installed by a dependency that cannot do without them.
-CARRIED = {"h5py": "keras", "protobuf": "tensorflow", "scipy": "scikit-learn"}
+CARRIED = {
+    "array_record": "grain",
+    "h5py": "keras",
+    "protobuf": "tensorflow",
+    "scipy": "scikit-learn",
+}
 HEAVY = [
     *["PIL", "array_record", "babel", "cairo", "fontTools"],
     *["grain", "grpc", "jax", "matplotlib", "pandas", "regex", "rich"],

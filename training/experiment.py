@@ -314,6 +314,7 @@ def show_derived(config, trainer):
             train.batch_size * lengths[-1],
         )
         lines.append(f"patches a step: {low:,} to {high:,}")
+        lines.append(f"padding: {1 - pipeline.fill:.1%}")
     print("\n".join(lines), flush=True)
 
 

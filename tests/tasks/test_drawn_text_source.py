@@ -133,6 +133,22 @@ def test_examples_that_are_dicts(renderer):
     equal(source.get_batch([3, -1, 1]), wanted.get_batch([3, -1, 1]))
 
 
+def test_a_source_of_grain(renderer, tmp_path):
+    import grain
+    from array_record.python import array_record_module
+
+    path = str(tmp_path / "texts.array_record")
+    writer = array_record_module.ArrayRecordWriter(path, "group_size:1")
+    for text in TEXTS:
+        writer.write(text.encode())
+    writer.close()
+    examples = grain.sources.ArrayRecordDataSource(path)
+    source = pickle.loads(pickle.dumps(DrawnTextSource(examples, renderer)))
+    wanted = DrawnTextSource(TEXTS, renderer)
+    equal(source.get_batch([3, -1, 1]), wanted.get_batch([3, -1, 1]))
+    assert source.texts.fingerprint() == wanted.texts.fingerprint()
+
+
 def test_colour(renderer):
     colour = CairoRenderer(max_patches=31, color_mode="rgb", ink="navy")
     source = DrawnTextSource(TEXTS, colour)

@@ -1,5 +1,7 @@
 """Data of one's own by `data.name`: as configs name it, without a model."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -220,3 +222,15 @@ def test_held_out(count, share):
     assert len(parts["validation"]) == max(1, round(count * share))
     gaps = np.diff(parts["validation"])
     assert len(gaps) == 0 or gaps.max() - gaps.min() <= 1
+
+
+def test_the_page_of_the_documentation(root, tmp_path, monkeypatch, renderer):
+    monkeypatch.chdir(tmp_path)
+    page = (root / "docs" / "input_pipeline.md").read_text("utf-8")
+    for block in re.findall(r"(?s)```python\n(.*?)```", page):
+        exec(compile(block, "input_pipeline.md", "exec"), {})
+    for link in re.findall(r"\]\(([^)#]+)\)", page):
+        assert (root / "docs" / link).exists(), link
+    for name in re.findall(r"(?m)^\| `(\w+)` \|", page):
+        assert name in _own_data.TABLE
+    assert set(_own_data.TABLE) <= set(re.findall(r"`(\w+)`", page))
