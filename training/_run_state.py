@@ -71,7 +71,7 @@ def state_of(workdir, step, steps):
     state = facts.get("state")
     if state == "running" and not _is_alive(workdir, facts):
         state = "interrupted"
-    if state == "running":
+    if state in ("running", "finished"):  # the latter perhaps early
         return state, facts
     if step is not None and steps is not None and step >= steps:
         return "finished", facts

@@ -12,8 +12,10 @@ import toys
 import pixmodels
 from pixmodels.tasks import ImageSource
 from pixmodels.training import Trainer
+from pixmodels.training import _run_state
 from pixmodels.training import main as main_lib
 from pixmodels.training import workdir
+from pixmodels.training.observers import Observer
 from pixmodels.training.throughput import Throughput
 
 # 5 x 7 patches of 3 x 2 pixels.
@@ -220,6 +222,62 @@ def test_curves_and_state(runs):
         assert facts["state"] == state
         count = 6 if name.name == "whole" else autoencoder().count_params()
         assert facts["parameters"] == count
+
+
+@pytest.mark.parametrize(
+    ("said", "step", "state"),
+    [
+        ("finished", 3, "finished"),  # stopped early
+        ("interrupted", 3, "interrupted"),
+        ("interrupted", 7, "finished"),  # after its last step
+        ("failed", 3, "failed"),
+        (None, 3, "interrupted"),
+        (None, 7, "finished"),
+        (None, None, "new"),
+    ],
+)
+def test_states(said, step, state, tmp_path):
+    if said is not None:
+        (tmp_path / "run.json").write_text(json.dumps({"state": said}))
+    assert _run_state.state_of(tmp_path, step, 7)[0] == state
+
+
+def test_observers_are_told(tmp_path):
+    calls = []
+
+    class Recorder(Observer):
+        def on_start(self, trainer):
+            calls.append(("start", trainer.step))
+
+        def on_step(self, step):
+            calls.append(("step", step))
+
+        def on_log(self, line):
+            calls.append(("log", line["step"], line["split"]))
+
+        def on_evaluation(self, line):
+            calls.append(("log", line["step"], line["split"]))
+
+        def on_end(self, result):
+            calls.append(("end", result.step))
+
+    Trainer(
+        toys.LinearModel,
+        toys.ToySource(),
+        toys.config(steps=2, log_every=2),
+        tmp_path,
+        eval_source=toys.ToySource(5),
+        progress=toys.QuietProgress(),
+        observers=[Recorder()],
+    ).train()
+    assert calls == [
+        ("start", 0),
+        ("step", 1),
+        ("log", 2, "train"),
+        ("log", 2, "eval"),
+        ("step", 2),
+        ("end", 2),
+    ]
 
 
 def test_a_run_does_without_matplotlib(tmp_path, monkeypatch):
