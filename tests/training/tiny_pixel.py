@@ -7,14 +7,14 @@ from pixmodels.renderers import CairoRenderer
 from pixmodels.tasks import CLDRNames
 from pixmodels.tasks import RenderedTextSource
 
-BUCKETS = (5, 11)
+BUCKETS = (11,)
 
 
 def model(rate=0.1):
-    """Two layers and one; dropout everywhere that PIXEL has it."""
+    """One layer and one; dropout everywhere that PIXEL has it."""
     encoder = pixmodels.PIXELBackbone(
         (16, 16 * BUCKETS[-1], 1),
-        num_layers=2,
+        num_layers=1,
         num_heads=2,
         hidden_dim=44,
         mlp_dim=67,
