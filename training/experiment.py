@@ -221,7 +221,7 @@ class Run:
         Scores of whole answers (F1 of names, trees, ...) take the place of
         sums of the step that have the same name.
         """
-        from pixmodels.training import trainer
+        from pixmodels.training import evaluator
         from pixmodels.training.tensorflow_driver import TensorFlowDriver
 
         data = _datasets.read(self.config)
@@ -236,13 +236,16 @@ class Run:
             pack=self.config.data.pack,
         )
         driver = TensorFlowDriver(self.model, config, pipeline.batch(0))
-        metrics = trainer.evaluate(driver, pipeline)
+        metrics = evaluator.evaluate(driver, pipeline)
         scores = scores_of(self.config, data, split)
         return metrics | (scores(self.model) if scores else {})
 
 
 def load_run(workdir, checkpoint="latest"):
     """Reads a run's config and the weights of a checkpoint.
+
+    With `train.eval_ema` these are the averaged weights, which the run's own
+    evaluations are of.
 
     Args:
         workdir: folder of the run.
@@ -270,12 +273,13 @@ def load_run(workdir, checkpoint="latest"):
             f"Received: workdir={str(workdir)!r}, which has none"
         )
     model = build_model(config)
-    prefix = "model/"
-    arrays = {
-        key.removeprefix(prefix): array
-        for key, array in found.arrays.items()
-        if key.startswith(prefix)
-    }
+    arrays = {}
+    for part in ("model/", "ema/") if config.train.eval_ema else ("model/",):
+        arrays |= {
+            key.removeprefix(part): array
+            for key, array in found.arrays.items()
+            if key.startswith(part)
+        }
     variables_lib.assign_all(
         model.variables,
         variables_lib.variable_keys(model.variables, model.name),

@@ -5,18 +5,17 @@ step is (`tensorflow_driver`), batches (`pipeline`), files (`checkpoint`,
 `workdir`).
 """
 
-import contextlib
 import dataclasses
 import math
-import signal
-import threading
 import time
 
 from pixmodels.training import _settings
 from pixmodels.training import progress as progress_lib
 from pixmodels.training import workdir as workdir_lib
+from pixmodels.training._signals import on_sigterm
 from pixmodels.training._versions import versions
 from pixmodels.training.checkpoint import CheckpointStore
+from pixmodels.training.evaluator import Evaluator
 from pixmodels.training.meters import Meter
 from pixmodels.training.meters import Stopwatch
 from pixmodels.training.observers import Observers
@@ -26,7 +25,7 @@ from pixmodels.training.pipeline import Pipeline
 from pixmodels.training.precision import LEAST_LOSS_SCALE
 from pixmodels.training.saver import Saver
 from pixmodels.training.step_groups import step_groups
-from pixmodels.training.team import Team
+from pixmodels.training.team import team_of
 from pixmodels.training.throughput import Throughput
 
 # Seconds between looks at the results of steps, where nothing is logged.
@@ -51,26 +50,6 @@ class TrainResult:
     metrics: dict
     evaluation: dict
     interrupted: bool
-
-
-def evaluate(driver, pipeline, stopped=lambda: False):
-    """Averages a model's metrics over a pipeline, each example once.
-
-    Args:
-        driver: a driver, which owns the model.
-        pipeline: `Pipeline` with the driver's batch size.
-        stopped: function that says, before each batch, whether to give up.
-
-    Returns:
-        dict from metric to float: sums of numerators over sums of counts;
-        None if it was stopped.
-    """
-    meter = Meter()
-    for batch in pipeline.evaluation_batches(_team_of(driver).host):
-        if stopped():
-            return None
-        meter.add(driver.fetch(driver.eval_step(batch)))
-    return meter.averages()
 
 
 class Trainer:
@@ -136,14 +115,6 @@ class Trainer:
         from pixmodels.training.tensorflow_driver import TensorFlowDriver
 
         self.config = config
-        if eval_source is None and (
-            config.keep_best or config.early_stopping is not None
-        ):
-            raise ValueError(
-                "Expected an eval_source to know the best checkpoints by. "
-                f"Received: train.early_stopping={config.early_stopping}, "
-                f"train.keep_best={config.keep_best}, eval_source=None"
-            )
         self._run_config = run_config or {"train": _settings.to_dict(config)}
         workdir_lib.check(workdir, self._run_config)
         self.progress = progress or progress_lib.for_stream()
@@ -156,11 +127,13 @@ class Trainer:
             workers=workers,
         )
         self.eval_source = eval_source
-        self._buckets = buckets
         self.driver = TensorFlowDriver(
             model, config, self.pipeline.batch(0), strategy
         )
-        self._team = _team_of(self.driver)
+        self._evaluator = Evaluator(
+            self.driver, eval_source, config, buckets, pack, scores
+        )
+        self._team = team_of(self.driver)
         if progress is None and not self.is_chief:
             self.progress = progress_lib.NoProgress()
         self._claim(workdir)
@@ -182,7 +155,6 @@ class Trainer:
         self._last, self._evaluation = {}, {}
         # The step of the last evaluation; whether one was cut short.
         self._evaluated, self._evaluation_due = None, False
-        self._scores = scores or (lambda model: {})
         self._patience = self._new_patience()
         self._stop = self._team.stop_flag()
         self.step = 0
@@ -239,7 +211,7 @@ class Trainer:
         result = None
         try:
             with (
-                self._sigterm(),
+                on_sigterm(self._stop.set),
                 self._saver,
                 self.pipeline.prefetch(
                     first,
@@ -248,7 +220,7 @@ class Trainer:
                     depth=max(2, self.config.steps_per_loop),
                 ) as batches,
             ):
-                self._check_best_metric()
+                self._evaluator.check_best_metric()
                 if self._evaluation_due and self.eval_source is not None:
                     self._log_evaluation(first)
                     self._save()
@@ -295,28 +267,7 @@ class Trainer:
         Raises:
             ValueError: if there is no source.
         """
-        source = source if source is not None else self.eval_source
-        if source is None:
-            raise ValueError(
-                "Expected a source to evaluate on. Received: source=None and "
-                "a Trainer without eval_source"
-            )
-        with self._weights_to_evaluate():
-            return evaluate(self.driver, self._eval_pipeline(source, buckets))
-
-    def _weights_to_evaluate(self):
-        if self.config.eval_ema:
-            return self.driver.averaged_weights()
-        return contextlib.nullcontext()
-
-    def _eval_pipeline(self, source=None, buckets=None):
-        return Pipeline(
-            self.eval_source if source is None else source,
-            self.config.batch_size,
-            self.config.seed,
-            self._buckets if buckets is None else buckets,
-            pack=self.pipeline.pack,
-        )
+        return self._evaluator.run(source, buckets)
 
     def save(self):
         """Writes a checkpoint of the present state, and waits for the disk.
@@ -378,10 +329,8 @@ class Trainer:
             self._log(done)
         elif self.progress.live:
             self._show(done)
-        every, scores = self.config.eval_every, {}
-        if self.eval_source is not None and (
-            last or (every and done % every == 0)
-        ):
+        scores = {}
+        if self._evaluator.due(done):
             scores = self._log_evaluation(done)
         if last or self._saver.due(done, scores):
             self._save()
@@ -446,13 +395,9 @@ class Trainer:
         self._evaluation_due = True
         if self._evaluated is None and self._saver.due_before_compiling(done):
             self._save()
-        with self._weights_to_evaluate():
-            found = evaluate(
-                self.driver, self._eval_pipeline(), self._stop.is_set
-            )
-            if found is None:
-                return {}
-            found |= self._scores(self.model)
+        found = self._evaluator.run(stopped=self._stop.is_set, scored=True)
+        if found is None:
+            return {}
         self._evaluation, self._evaluation_due = found, False
         self._evaluated = done
         self._patience.see(found)
@@ -469,21 +414,6 @@ class Trainer:
             self.config.early_stopping,
             state,
         )
-
-    def _check_best_metric(self):
-        """Evaluates one batch rather than fail after hours of steps."""
-        if not self.config.keep_best and self.config.early_stopping is None:
-            return
-        batch = next(self._eval_pipeline().evaluation_batches())
-        names = list(self.driver.fetch(self.driver.eval_step(batch)))
-        if self.config.best_metric not in names:
-            names += [n for n in self._scores(self.model) if n not in names]
-        if self.config.best_metric not in names:
-            raise ValueError(
-                "Expected train.best_metric to be a metric of the "
-                f"evaluation: {', '.join(names)}. "
-                f"Received: train.best_metric={self.config.best_metric!r}"
-            )
 
     def _write(self, done, split, values):
         # JSON has no nan: a metric that counted nothing is null.
@@ -558,22 +488,6 @@ class Trainer:
             "patience": self._patience.state(),
             "versions": versions(),
         }
-
-    @contextlib.contextmanager
-    def _sigterm(self):
-        """SIGTERM ends the loop after the step at hand."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread can handle signals
-            return
-        before = signal.signal(signal.SIGTERM, lambda *_: self._stop.set())
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-
-def _team_of(driver):
-    return getattr(driver, "team", None) or Team()
 
 
 def _largest(batch):

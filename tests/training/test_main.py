@@ -166,6 +166,7 @@ def test_finetune_evaluate_export(tmp_path, capsys):
     """The commands on digits, end to end."""
     workdir = str(tmp_path / "run")
     best = ["--set", "train.keep_best=1", "--set", "train.eval_every=2"]
+    best += ["--set", "train.ema=0.5", "--set", "train.eval_ema=true"]
     assert run("finetune", *DIGITS, *best, "--workdir", workdir) == 0
     out, _ = capsys.readouterr()
     for words in (

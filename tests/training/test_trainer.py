@@ -10,8 +10,8 @@ import toys
 from pixmodels.training import CheckpointStore
 from pixmodels.training import Pipeline
 from pixmodels.training import Trainer
-from pixmodels.training import trainer as trainer_lib
 from pixmodels.training import workdir
+from pixmodels.training.evaluator import evaluate
 from pixmodels.training.groups import takes_decay
 
 
@@ -328,7 +328,7 @@ def test_pipeline_and_driver_make_evaluate(tmp_path):
     pipeline = Pipeline(toys.ToySource(13), 6, 0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert trainer_lib.evaluate(run.driver, pipeline)["loss"] > 0
+        assert evaluate(run.driver, pipeline)["loss"] > 0
 
 
 def test_a_disk_that_fills_up_ends_the_run(tmp_path):
