@@ -225,12 +225,10 @@ class Trainer:
                     self._log_evaluation(first)
                     self._save()
                 for step, group, waited in step_groups(batches, self.config):
-                    if self._stop.is_set():
+                    if self._stop.is_set() or self._patience.exhausted:
                         break
                     self._saver.check()
                     self._do_steps(step, group, waited)
-                    if self._patience.exhausted:
-                        break
                 if self._saver.step != self.step:
                     self._save()
             interrupted = self._stop.is_set() and (
