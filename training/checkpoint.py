@@ -168,7 +168,14 @@ class CheckpointStore:
         Raises:
             ValueError: if there are checkpoints and all are damaged.
         """
-        return self._first_whole(self.steps()[::-1], "before it")
+        while True:
+            steps = self.steps()
+            try:
+                return self._first_whole(steps[::-1], "before it")
+            except ValueError:
+                # A run that goes on may have deleted them meanwhile.
+                if self.steps() == steps:
+                    raise
 
     def restore(self, which="latest"):
         """A checkpoint by name, or None if there is no checkpoint at all.

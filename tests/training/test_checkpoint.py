@@ -126,6 +126,17 @@ def test_all_damaged(tmp_path):
         store.restore_latest()
 
 
+def test_reading_beside_a_run_that_goes_on(tmp_path):
+    class Reader(CheckpointStore):
+        def load(self, step):
+            filled(tmp_path, [step + 2] if step < 7 else [], keep_last=1)
+            return super().load(step)
+
+    filled(tmp_path, [3], keep_last=1)
+    with pytest.warns(UserWarning, match="No such file"):
+        assert Reader(tmp_path).restore_latest().step == 7
+
+
 def names(store):
     return sorted(path.name for path in store.folder.iterdir())
 
