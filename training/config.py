@@ -110,9 +110,9 @@ class TrainConfig(Settings):
     Seeing a run: `curves` draws `curves.png` once a minute and at the end.
     `picture_every` steps (0: at the end only; None: never) a masked
     autoencoder writes `pictures/reconstruction_*.png`. `tensorboard` writes
-    event files: None where their writer is installed. `peak_flops` is that
-    of one device in operations per second, for the model FLOPs utilisation;
-    None: from a table of known accelerators.
+    event files for it. `peak_flops` is that of one device in operations per
+    second, for the model FLOPs utilisation; None: from a table of known
+    accelerators.
 
     Checkpoints are written every `checkpoint_every` steps, every
     `checkpoint_minutes` (None: not by time), and after an evaluation that is
@@ -164,7 +164,7 @@ class TrainConfig(Settings):
     worker_timeout: float = setting(300.0, above=0.0)
     curves: bool = setting(True)
     picture_every: int | None = setting(0, at_least=0)
-    tensorboard: bool | None = setting(None)
+    tensorboard: bool = setting(True)
     peak_flops: float | None = setting(None, above=0.0)
 
     def validate(self):

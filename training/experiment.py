@@ -14,7 +14,6 @@ from pixmodels.training import _build_model
 from pixmodels.training import _datasets
 from pixmodels.training import _initial_weights
 from pixmodels.training import _settings
-from pixmodels.training import observers
 from pixmodels.training import strategies
 from pixmodels.training import variables as variables_lib
 from pixmodels.training import workdir as workdir_lib
@@ -175,7 +174,6 @@ def build_trainer(config, workdir, *, data=None, sources=None, progress=None):
     config = resolve(config, data)
     # Refuse before the texts are drawn, which takes long.
     workdir_lib.check(workdir, _settings.to_dict(config))
-    observers.standard(config.train)
     sources = sources or build_sources(config, data=data)
     scores = scores_of(config, data, "validation")
 

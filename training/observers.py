@@ -54,12 +54,7 @@ class Observers:
 
 
 def standard(config):
-    """The observers that a `TrainConfig` asks for: a list.
-
-    Raises:
-        ImportError: if it asks for TensorBoard's files and their writer is
-            not installed.
-    """
+    """The observers that a `TrainConfig` asks for: a list."""
     from pixmodels.training import _curves
     from pixmodels.training import _run_pictures
     from pixmodels.training import _run_state
@@ -67,10 +62,6 @@ def standard(config):
 
     found = [_run_state.RunState()]
     if config.tensorboard:
-        _tensorboard.check()
-    if config.tensorboard or (
-        config.tensorboard is None and _tensorboard.is_installed()
-    ):
         found.append(_tensorboard.TensorBoard())
     if config.curves:
         found.append(_curves.Curves())

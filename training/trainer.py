@@ -87,8 +87,6 @@ class Trainer:
             place of those with the same name.
 
     Raises:
-        ImportError: if `config` asks for TensorBoard's files and their
-            writer is not installed.
         ValueError: if the workdir holds another config (the keys that differ
             are named), `keep_best` has nothing to evaluate on, or see
             `Pipeline` and `TensorFlowDriver`.

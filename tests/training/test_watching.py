@@ -55,7 +55,7 @@ def trainer(path, model=autoencoder, **settings):
         "eval_every": 3,
         "picture_every": 3,
         "curves": True,
-        "tensorboard": None,
+        "tensorboard": True,
         "peak_flops": 1e9,
     } | settings
     return Trainer(
@@ -150,7 +150,6 @@ def test_columns_may_grow(tmp_path):
 
 @pytest.mark.parametrize("name", ["whole", "deep/broken"])
 def test_tensorboard_holds_the_same_numbers(runs, name):
-    pytest.importorskip("tensorboardX")
     reader = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator"
     )
@@ -292,18 +291,6 @@ def test_a_run_does_without_matplotlib(tmp_path, monkeypatch):
     assert run.train().step == 2
     (note,) = [n for n in run.progress.notes if "curves" in n]
     assert "pip install pixmodels[plots]" in note
-
-
-def test_tensorboard_is_asked_for_in_vain(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ImportError, match=r"pip install pixmodels\[tensorb"):
-        Trainer(
-            toys.LinearModel,
-            toys.ToySource(),
-            toys.config(steps=2, tensorboard=True),
-            tmp_path,
-            progress=toys.QuietProgress(),
-        )
 
 
 def test_throughput_by_hand():
