@@ -42,7 +42,7 @@ class Rate:
         return statistics.median(self.ratios)
 
 
-def run(config, *, workers=(0, 1, 2), rounds=7, seconds=_SECONDS):
+def run(config, *, workers=(0, 1, 2), rounds=7, seconds=None):
     """Prints how fast batches are made, beside the training step they feed.
 
     Every round measures the training step on batches that are ready, then,
@@ -52,7 +52,7 @@ def run(config, *, workers=(0, 1, 2), rounds=7, seconds=_SECONDS):
         config: `ExperimentConfig`; one device is used.
         workers: numbers of processes; 0: the thread of the trainer.
         rounds: int.
-        seconds: of each candidate in a round.
+        seconds: of each candidate in a round; 2 by default.
 
     Returns:
         list of `Rate`, the training step on ready batches first.
@@ -83,7 +83,7 @@ def run(config, *, workers=(0, 1, 2), rounds=7, seconds=_SECONDS):
     )
     for batch in _of_each_shape(first):
         driver.fetch(driver.train_step(batch, 0))  # Compiles.
-    feed = _Feed(driver, seconds)
+    feed = _Feed(driver, _SECONDS if seconds is None else seconds)
     candidates = {"step, batches ready": lambda: feed.ready(ready)}
     for count in workers:
         made = pipeline(count)

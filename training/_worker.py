@@ -98,7 +98,7 @@ def _packed(value):
             continue
         rest[name] = None  # Keeps the order of the names.
         start = -(-end // _ALIGN) * _ALIGN
-        places[name] = (item.dtype.str, item.shape, start)
+        places[name] = (item.dtype, item.shape, start)
         arrays.append((start, np.ascontiguousarray(item)))
         end = start + item.nbytes
     if not end:
@@ -111,7 +111,7 @@ def _packed(value):
 
 
 def _write(shared, array, start):
-    data = memoryview(array.reshape(-1)).cast("B") if array.size else b""
+    data = memoryview(array.reshape(-1).view(np.uint8))
     while len(data):
         count = os.pwrite(shared, data, start)
         data, start = data[count:], start + count

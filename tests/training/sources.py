@@ -60,6 +60,8 @@ class Noise:
         return {
             "bits": bits,
             "pixels": bits.view(np.uint8).reshape(len(rows), 7, 8)[:, ::2],
+            "half": (bits % 97).astype(np.float16),
+            "flags": bits % 2 == 1,
             "none": np.zeros((len(rows), 0), np.float32),
             "name": "noise",
             "flag": np.float32(seed),
