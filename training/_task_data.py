@@ -9,6 +9,8 @@ import inspect
 
 from pixmodels.training import _settings
 
+_OF_CLASSES = ("accuracy", "macro_f1", "matthews")
+
 
 def row_shape(config):
     """(P, P * N, C): the image of the longest text of a config."""
@@ -93,6 +95,11 @@ class LabelledFiles:
         """One split, drawn."""
         raise NotImplementedError
 
+    @property
+    def score_names(self):
+        """The keys of what `scores` returns, before there is a model."""
+        raise NotImplementedError
+
     def scores(self, config, split, renderer, model):
         """What a model's answers on a split are worth: dict of floats."""
         raise NotImplementedError
@@ -161,6 +168,17 @@ class _Sentences(LabelledFiles):
             for name, line in zip(names, example.lines, strict=True)
         ]
 
+    @property
+    def score_names(self):
+        if self.kind == "dependency_parser":
+            return ("uas", "las")
+        if self._are_spans():
+            return ("precision", "recall", "f1")
+        return _OF_CLASSES
+
+    def _are_spans(self):
+        return all(name[:2] in ("O", "B-", "I-") for name in self.labels)
+
     def scores(self, config, split, renderer, model):
         from pixmodels.tasks import scores
 
@@ -175,7 +193,7 @@ class _Sentences(LabelledFiles):
             )
         answers = model.tag(words, renderer, **how)
         tags = [[one and one[0] for one in row] for row in answers]
-        if all(name[:2] in ("O", "B-", "I-") for name in self.labels):
+        if self._are_spans():
             return scores.span_scores([e.tags for e in found], tags)
         pairs = [
             (gold, guess)
@@ -249,6 +267,12 @@ class Table(LabelledFiles):
             return [float(example.label) for example in found]
         return [self.label_id(e.label, e.file, e.line) for e in found]
 
+    @property
+    def score_names(self):
+        if self._numbers:
+            return ("mean_squared_error", "pearson", "spearman")
+        return _OF_CLASSES
+
     def scores(self, config, split, renderer, model):
         from pixmodels.tasks import scores
 
@@ -300,6 +324,8 @@ class Questions(LabelledFiles):
             answers=[(*example.answers, None)[0] for example in found],
             **self._windows(config),
         )
+
+    score_names = ("exact", "f1")
 
     def scores(self, config, split, renderer, model):
         from pixmodels.tasks import scores

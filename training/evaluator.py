@@ -39,7 +39,8 @@ class Evaluator:
         config: `TrainConfig`.
         buckets, pack: see `Pipeline`.
         scores: function of the model that returns a dict of floats, beside
-            the metrics of its steps or in their place; or None.
+            the metrics of its steps or in their place; or None. Its attribute
+            `names`, the keys, saves a call before the first step.
 
     Raises:
         ValueError: if `config` asks for the best and there is nothing to
@@ -112,7 +113,9 @@ class Evaluator:
         batch = next(self._pipeline().evaluation_batches(host))
         names = list(self._driver.fetch(self._driver.eval_step(batch)))
         if self._config.best_metric not in names:
-            scores = self._scores(self._driver.model)
+            scores = getattr(self._scores, "names", None)
+            if scores is None:
+                scores = self._scores(self._driver.model)
             names += [name for name in scores if name not in names]
         if self._config.best_metric not in names:
             raise ValueError(

@@ -125,13 +125,19 @@ def scores_of(config, data, split):
         split: as `build_sources`.
 
     Returns:
-        function of the model that returns a dict of floats, or None.
+        function of the model that returns a dict of floats, whose keys are
+        its attribute `names`; or None.
     """
     if not hasattr(data, "scores"):
         return None
     renderer = build_renderer(config)
     split = _actual_split(data, split)
-    return lambda model: data.scores(config, split, renderer, model)
+
+    def scores(model):
+        return data.scores(config, split, renderer, model)
+
+    scores.names = data.score_names
+    return scores
 
 
 def build_model(config):

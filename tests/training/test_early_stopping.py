@@ -70,6 +70,13 @@ def test_patience_outlives_an_interruption(tmp_path):
     assert second.train().step == 6
 
 
+def test_scores_that_name_their_keys_are_not_asked_for_before(tmp_path):
+    scores = Scores([0.4, 0.3])
+    scores.names = ("f1", "accuracy")
+    assert trainer(tmp_path, scores, steps=4).train().step == 4
+    assert scores.values == []
+
+
 def test_a_metric_that_there_is_not(tmp_path):
     run = trainer(tmp_path, Scores([0.1]), best_metric="f2")
     with pytest.raises(ValueError, match=r"accuracy.*f1.*Received: .*'f2'"):

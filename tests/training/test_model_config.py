@@ -160,6 +160,37 @@ def test_a_model_starts_from_a_preset(preset):
             np.testing.assert_array_equal(old, new)
 
 
+def test_pixels_own_files_with_the_recipe_of_its_authors(tmp_path):
+    pytest.importorskip("safetensors")
+    encoder = pixmodels.PIXELBackbone((16, 16 * 25, 3), **SMALL)
+    decoder = {f"decoder_{name}": value for name, value in SMALL.items()}
+    model = pixmodels.MaskedAutoencoder(encoder, **decoder)
+    model.to_hf(tmp_path / "pixel")
+    config = config_lib.override(
+        recipes.get("pixel_base_pos"),
+        [
+            f"init={tmp_path / 'pixel'}",
+            "model.size=none",
+            "model.position_grid=none",
+            "model.max_patches=13",
+            "renderer.max_patches=13",
+            "data.buckets=13",
+            "model.image_shape=16,208,3",
+            "model.labels=a,b",
+            "model.num_classes=2",
+        ],
+    )
+    config = experiment.resolve(config)
+    assert config.model.position_grid == (5, 5)
+    assert config.model.layer_norm_epsilon == 1e-12
+    tagger = experiment.build_model(config)
+    _initial_weights.load_encoder(tagger, str(tmp_path / "pixel"))
+    table = tagger.backbone.position_embedding.table
+    assert table.trainable  # as PIXEL fine-tunes
+    for old, new in zip(encoder.weights, tagger.backbone.weights, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -43,7 +43,12 @@ SQUAD = json.dumps(
 )
 # recipe -> (suffix, contents, further options, names of the scores)
 FILES = {
-    "pixel_base_pos": (".conllu", TREEBANK, {}, {"accuracy", "macro_f1"}),
+    "pixel_base_pos": (
+        ".conllu",
+        TREEBANK,
+        {},
+        {"accuracy", "macro_f1", "matthews"},
+    ),
     "pixel_base_parsing": (".conllu", TREEBANK, {}, {"uas", "las"}),
     "pixel_base_ner": (".txt", TAGGED, {}, {"precision", "recall", "f1"}),
     "pixel_base_glue": (
@@ -115,8 +120,11 @@ def test_from_files_to_scores(name, config_of):
     sums, counts = model.loss_sums(batch, np.array([1, 2], "int32"))
     assert np.isfinite(float(sums["loss"]))
     assert counts["loss"] > 0
-    scores = experiment.scores_of(config, data, "validation")(model)
-    assert set(scores) >= FILES[name][3]
+    scores = experiment.scores_of(config, data, "validation")
+    assert set(scores.names) == FILES[name][3]
+    assert set(scores(model)) == FILES[name][3]
+    # What PIXEL's authors choose the best checkpoint by is among them.
+    assert config.train.best_metric in scores.names
 
 
 def test_labels(config_of):
