@@ -8,6 +8,7 @@ import dataclasses
 import math
 import sys
 import time
+import warnings
 from pathlib import Path
 
 from pixmodels.training import _build_model
@@ -134,7 +135,10 @@ def scores_of(config, data, split):
     split = _actual_split(data, split)
 
     def scores(model):
-        return data.scores(config, split, renderer, model)
+        with warnings.catch_warnings():
+            # The source of the split has said so when it was made.
+            warnings.filterwarnings("ignore", "Texts .* were cut", UserWarning)
+            return data.scores(config, split, renderer, model)
 
     scores.names = data.score_names
     return scores

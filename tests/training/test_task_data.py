@@ -127,6 +127,17 @@ def test_from_files_to_scores(name, config_of):
     assert config.train.best_metric in scores.names
 
 
+def test_texts_that_are_cut_are_wrong_without_a_word(config_of):
+    """Warnings are errors in tests; the source has named what is cut."""
+    long = "Ruth B-PER\n" * 40
+    config = config_of("pixel_base_ner", long)
+    data = experiment.read_data(config)
+    config = experiment.resolve(config, data)
+    model = experiment.build_model(config)
+    scores = experiment.scores_of(config, data, "validation")(model)
+    assert scores["recall"] < 1
+
+
 def test_labels(config_of):
     def labels(name, *changes):
         return experiment.read_data(config_of(name, None, changes)).labels
