@@ -85,7 +85,7 @@ def evaluate(args):
     from pixmodels.training import experiment
     from pixmodels.training import progress
 
-    run = experiment.load_run(args.workdir, args.checkpoint)
+    run = experiment.load_run(args.workdir, args.checkpoint, args.averaged)
     metrics = run.evaluate(args.split)
     print(f"{args.split} at step {run.step}: {progress.metric_text(metrics)}")
 
@@ -119,6 +119,14 @@ def benchmark(args):
         return
     if args.what == "long-pages":
         _benchmark_pages(args)
+        return
+    if args.what == "train-step" and args.overhead:
+        from pixmodels.training import _overhead_benchmark
+
+        _quiet.load_tensorflow()
+        config = recipes.load(args.config or "pixel_tiny_cldr")
+        config = _settings.override(config, args.set)
+        _overhead_benchmark.run(config, rounds=args.rounds or 20)
         return
     if args.what == "train-step":
         from pixmodels.training import _step_benchmark
@@ -197,7 +205,7 @@ def export(args):
     from pixmodels import saved_models
     from pixmodels.training import experiment
 
-    run = experiment.load_run(args.workdir, args.checkpoint)
+    run = experiment.load_run(args.workdir, args.checkpoint, args.averaged)
     text = run.config.model.reads_text
     renderer = experiment.build_renderer(run.config) if text else None
     saved_models.export(run.model, args.output, renderer=renderer)

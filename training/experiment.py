@@ -249,24 +249,23 @@ class Run:
         return metrics | (scores(self.model) if scores else {})
 
 
-def load_run(workdir, checkpoint="latest"):
+def load_run(workdir, checkpoint="latest", averaged=None):
     """Reads a run's config and the weights of a checkpoint.
-
-    With `train.eval_ema` these are the averaged weights, which the run's own
-    evaluations are of.
 
     Args:
         workdir: folder of the run.
         checkpoint: `latest`, `best` (by `train.best_metric`) or a step, see
             `CheckpointStore.restore`.
+        averaged: True takes the averages of `train.ema` as weights; None does
+            so with `train.eval_ema`, as the run's own evaluations.
 
     Returns:
         A `Run`.
 
     Raises:
         FileNotFoundError: if there is no config or no checkpoint.
-        ValueError: if there is no such checkpoint, or it does not fit the
-            config's model.
+        ValueError: if there is no such checkpoint, it does not fit the
+            config's model, or it holds no averages.
     """
     _check_run(workdir)
     values = _settings.load_json(Path(workdir) / "config.json")
@@ -281,13 +280,16 @@ def load_run(workdir, checkpoint="latest"):
             f"Received: workdir={str(workdir)!r}, which has none"
         )
     model = build_model(config)
-    arrays = {}
-    for part in ("model/", "ema/") if config.train.eval_ema else ("model/",):
-        arrays |= {
-            key.removeprefix(part): array
-            for key, array in found.arrays.items()
-            if key.startswith(part)
-        }
+    arrays = _below("model/", found.arrays)
+    if config.train.eval_ema if averaged is None else averaged:
+        averages = _below("ema/", found.arrays)
+        if not averages:
+            raise ValueError(
+                "Expected a run with averages of its weights (train.ema). "
+                f"Received: workdir={str(workdir)!r}, train.ema="
+                f"{config.train.ema}"
+            )
+        arrays |= averages
     variables_lib.assign_all(
         model.variables,
         variables_lib.variable_keys(model.variables, model.name),
@@ -295,6 +297,14 @@ def load_run(workdir, checkpoint="latest"):
         f"checkpoint {found.path}",
     )
     return Run(config, model, found.step, str(workdir))
+
+
+def _below(prefix, arrays):
+    return {
+        key.removeprefix(prefix): array
+        for key, array in arrays.items()
+        if key.startswith(prefix)
+    }
 
 
 def show(config, workdir):

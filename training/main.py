@@ -357,6 +357,12 @@ def _add_benchmark(commands):
         default="1,16",
         help="batch sizes, for train-step (default 1,16)",
     )
+    command.add_argument(
+        "--overhead",
+        action="store_true",
+        help="for train-step: our loop beside a bare XLA step (default "
+        "--config pixel_tiny_cldr, 20 rounds)",
+    )
     command.add_argument("--config", metavar="NAME|FILE", help=_CONFIG_HELP)
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY.PATH=VALUE"
@@ -378,6 +384,11 @@ def _add_checkpoint(command):
         default="latest",
         metavar="latest|best|STEP",
         help="which weights; best: by train.best_metric (default latest)",
+    )
+    command.add_argument(
+        "--averaged",
+        action="store_true",
+        help="the averages of train.ema instead of the last weights",
     )
 
 

@@ -154,6 +154,7 @@ class Trainer:
         # The step of the last evaluation; whether one was cut short.
         self._evaluated, self._evaluation_due = None, False
         self._patience = self._new_patience()
+        self._clock = time.perf_counter()
         self._stop = self._team.stop_flag()
         self.step = 0
         with self._team.watch():
@@ -226,7 +227,7 @@ class Trainer:
                     if self._stop.is_set() or self._patience.exhausted:
                         break
                     self._saver.check()
-                    self._do_steps(step, group, waited)
+                    self.do_steps(step, group, waited)
                 if self._saver.step != self.step:
                     self._save()
             interrupted = self._stop.is_set() and (
@@ -295,7 +296,14 @@ class Trainer:
                 f"{self._saver.blocked:.1f} s"
             )
 
-    def _do_steps(self, step, group, waited):
+    def do_steps(self, step, group, waited):
+        """Trains on batches, and does what is due after them.
+
+        Args:
+            step: int, updates done before the first of these.
+            group: list of batches, see `step_groups`.
+            waited: seconds waited for them.
+        """
         batch = group[0]
         fresh = not self.driver.is_compiled(batch, steps=len(group))
         if fresh:
@@ -331,6 +339,11 @@ class Trainer:
         if last or self._saver.due(done, scores):
             self._save()
         self.observers.tell("on_step", done)
+
+    def averages(self):
+        """dict of metrics over the steps of this log interval, fetched."""
+        self._look()
+        return self._meter.averages()
 
     def wait(self):
         """Waits for the steps that are still out; their time is theirs."""

@@ -1,13 +1,56 @@
+import dataclasses
 import json
+import math
 import re
 
 import pytest
 
+from pixmodels.training import _overhead_benchmark
 from pixmodels.training import main
+from pixmodels.training import recipes
 
 
 def lines_of(capfd):
     return capfd.readouterr().out.splitlines()
+
+
+def test_interval_of_a_median():
+    ratios = [0.1 * place for place in range(1, 22)]
+    size = len(ratios)
+
+    def at_most(place):
+        """P(the median of a resample is one of the first `place` values)."""
+        p = place / size
+        return sum(
+            math.comb(size, k) * p**k * (1 - p) ** (size - k)
+            for k in range(size // 2 + 1, size + 1)
+        )
+
+    low, high = (
+        next(r for i, r in enumerate(ratios, 1) if at_most(i) >= share)
+        for share in (0.025, 0.975)
+    )
+    found = _overhead_benchmark.interval(ratios[::-1])
+    assert found == pytest.approx((low, high))
+    assert _overhead_benchmark.interval([1.25] * 3) == (1.25, 1.25)
+
+
+def test_overhead_of_settings_that_the_bare_step_has_not():
+    config = recipes.get("digits_vit")
+    train = dataclasses.replace(config.train, ema=0.9)
+    with pytest.raises(ValueError, match=r"train\.ema=0\.9"):
+        _overhead_benchmark.settings_of(train)
+
+
+@pytest.mark.slow
+def test_overhead_starts_from_the_same_loss(capfd):
+    argv = ["benchmark", "train-step", "--overhead", "--rounds", "2"]
+    argv += ["--config", "digits_vit", "--debug"]
+    assert main.main(argv) == 0
+    text = capfd.readouterr().out
+    losses = re.search(r"trainer (\d\.\d+), bare (\d\.\d+)", text).groups()
+    assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-5)
+    assert re.search(r"overhead [+-]\d+\.\d % \[[+-]", text)
 
 
 @pytest.mark.slow

@@ -1,8 +1,6 @@
 """A masked autoencoder of a few patches, for tests of equal results."""
 
-import keras
 import numpy as np
-from keras import ops
 
 import pixmodels
 
@@ -33,24 +31,8 @@ class Source:
         }
 
 
-@keras.saving.register_keras_serializable(package="tests")
-class TinyMAE(pixmodels.MaskedAutoencoder):
-    """Masks drawn in the step, dropout everywhere.
-
-    `keyed=False` numbers examples by their place among those of the device
-    instead: what the example key is there to prevent.
-    """
-
-    keyed = True
-
-    def loss_sums(self, batch, key, training=True):
-        if not self.keyed:
-            places = ops.arange(ops.shape(batch["weight"])[0], dtype="int32")
-            batch = {**batch, "example_id": places}
-        return super().loss_sums(batch, key, training)
-
-
-def make(rate=0.3, num_layers=1, keyed=True):
+def make(rate=0.3, num_layers=1):
+    """Masks drawn in the step, dropout everywhere that PIXEL has it."""
     encoder = pixmodels.PIXELBackbone(
         (2, 2 * LENGTH, 1),
         2,
@@ -62,7 +44,7 @@ def make(rate=0.3, num_layers=1, keyed=True):
         attention_dropout=rate,
         positions="learned",
     )
-    model = TinyMAE(
+    return pixmodels.MaskedAutoencoder(
         encoder,
         decoder_num_layers=1,
         decoder_num_heads=2,
@@ -70,5 +52,3 @@ def make(rate=0.3, num_layers=1, keyed=True):
         decoder_mlp_dim=11,
         mask_ratio=0.4,
     )
-    model.keyed = keyed
-    return model
