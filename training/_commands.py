@@ -85,7 +85,9 @@ def evaluate(args):
     from pixmodels.training import experiment
     from pixmodels.training import progress
 
-    run = experiment.load_run(args.workdir, args.checkpoint, args.averaged)
+    run = experiment.load_run(
+        args.workdir, args.checkpoint, args.averaged or None
+    )
     metrics = run.evaluate(args.split)
     print(f"{args.split} at step {run.step}: {progress.metric_text(metrics)}")
 
@@ -205,7 +207,9 @@ def export(args):
     from pixmodels import saved_models
     from pixmodels.training import experiment
 
-    run = experiment.load_run(args.workdir, args.checkpoint, args.averaged)
+    run = experiment.load_run(
+        args.workdir, args.checkpoint, args.averaged or None
+    )
     text = run.config.model.reads_text
     renderer = experiment.build_renderer(run.config) if text else None
     saved_models.export(run.model, args.output, renderer=renderer)
