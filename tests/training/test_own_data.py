@@ -123,7 +123,6 @@ def test_a_corpus(tmp_path, renderer):
     )
     found = sources(c, renderer)
     assert (len(found["train"]), len(found["validation"])) == (169, 42)
-    check_workers(c, found["train"])
     with pytest.raises(ValueError, match=r"\(8, 8\) pixels.*of \(16, 16\)"):
         sources(
             _settings.override(

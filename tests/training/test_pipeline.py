@@ -4,6 +4,7 @@ import time
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
 from sources import Noise
 from sources import Recorder
@@ -31,6 +32,7 @@ def ids(batches):
     return every[every >= 0]
 
 
+@settings(max_examples=40)
 @given(pipelines(), st.integers(0, 3))
 def test_each_epoch_has_every_example_once(pipeline, epoch):
     first = epoch * pipeline.batches_per_epoch
@@ -48,6 +50,7 @@ def test_each_epoch_has_every_example_once(pipeline, epoch):
     assert all((batch["example_id"] >= 0).any() for batch in batches)
 
 
+@settings(max_examples=40)
 @given(pipelines())
 def test_examples_are_in_the_smallest_bucket_that_holds_them(pipeline):
     lengths = pipeline.source.lengths
@@ -66,6 +69,7 @@ def test_examples_are_in_the_smallest_bucket_that_holds_them(pipeline):
     assert pipeline.num_too_long == too_long
 
 
+@settings(max_examples=40)
 @given(pipelines(), st.lists(st.integers(0, 60), min_size=1, max_size=9))
 def test_a_batch_is_a_pure_function_of_the_step(pipeline, steps):
     again = Pipeline(
@@ -80,6 +84,7 @@ def test_a_batch_is_a_pure_function_of_the_step(pipeline, steps):
         assert (a["length"], a["epoch"]) == (b["length"], b["epoch"])
 
 
+@settings(max_examples=40)
 @given(pipelines())
 def test_evaluation_keeps_the_order(pipeline):
     batches = list(pipeline.evaluation_batches())
@@ -135,6 +140,7 @@ def packed(draw):
     )
 
 
+@settings(max_examples=40)
 @given(packed(), st.integers(0, 3))
 def test_packs_hold_every_example_once_and_do_not_overflow(pipeline, epoch):
     first = epoch * pipeline.batches_per_epoch
@@ -163,6 +169,7 @@ def test_packs_hold_every_example_once_and_do_not_overflow(pipeline, epoch):
     assert again.batch(first + place) == batches[place]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 11), min_size=1, max_size=9), st.integers(1, 13))
 def test_packing_is_no_worse_than_first_fit(lengths, capacity):
     pipeline = Pipeline(
@@ -202,6 +209,7 @@ def test_each_epoch_packs_anew():
     assert Pipeline(source, 1, 7, (23,), pack=True).fill > 0.95
 
 
+@settings(max_examples=40)
 @given(pipelines() | packed(), st.integers(0, 60), st.integers(1, 4))
 def test_slices_of_hosts_are_the_global_batch(pipeline, step, count):
     size = pipeline.batch_size * count
