@@ -22,7 +22,8 @@ PYTEST_ARGS ?=
 PYTEST := -m pytest -q -n $(WORKERS) --dist worksteal --durations=15
 # What runs on the jax and torch backends.
 BACKENDS ?= jax torch
-BACKEND_TESTS ?= tests/pixmodels tests/test_harness.py
+BACKEND_TESTS ?= tests/pixmodels tests/test_harness.py \
+	tests/training/test_jax_driver.py
 BACKEND_EXTRAS := test,jax,parity
 
 # An environment is complete when it holds a stamp with the key of what went

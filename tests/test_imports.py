@@ -58,6 +58,7 @@ INDEX_NAMES = {
 CARRIED = {
     "array_record": "grain",
     "h5py": "keras",
+    "jaxlib": "jax",
     "protobuf": "tensorflow",
     "scipy": "scikit-learn",
 }

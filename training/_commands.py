@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pixmodels.training import _quiet
 from pixmodels.training import _settings
+from pixmodels.training import drivers
 from pixmodels.training import recipes
 
 
@@ -81,7 +82,7 @@ def finetune(args):
 
 def evaluate(args):
     """Prints the metrics of a run's checkpoint."""
-    _quiet.load_tensorflow()
+    drivers.load()
     from pixmodels.training import experiment
     from pixmodels.training import progress
 
@@ -216,6 +217,32 @@ def export(args):
     print(f"step {run.step} of {args.workdir} -> {args.output}")
 
 
+def compile_check(args):
+    """Compiles training steps for a TPU that is only described."""
+    from pixmodels.training import compile_check as compile_check_lib
+
+    config = None
+    if args.config:
+        changes = list(args.set)
+        if args.batch is not None:
+            changes.append(f"train.batch_size={args.batch}")
+        config = _settings.override(recipes.load(args.config), changes)
+    elif not args.mechanisms:
+        raise ValueError(
+            "Expected --config with a recipe or a JSON file, or --mechanisms. "
+            "Received: neither"
+        )
+    compile_check_lib.run(
+        args.topology,
+        config,
+        drivers=("jax", "tensorflow")
+        if args.driver == "both"
+        else (args.driver,),
+        mechanisms=args.mechanisms,
+        largest=not args.no_largest,
+    )
+
+
 def demo(args):
     """Runs the demo."""
     from pixmodels.training import demo as demo_lib
@@ -228,14 +255,13 @@ def _train(args, task):
         _list_recipes(args, task)
         return 0
     config = _resolve(args, task)
-    _quiet.load_tensorflow()
+    drivers.load()
     from pixmodels.training import experiment
-    from pixmodels.training import strategies
 
     # Logical devices must be made, and other processes met, before anything
-    # starts TensorFlow.
+    # starts the framework.
     train = config.train
-    is_chief = strategies.prepare(train.strategy, train.worker_timeout)
+    is_chief = drivers.prepare(train.strategy, train.worker_timeout)
     data = experiment.read_data(config)
     config = experiment.resolve(config, data)
     workdir = args.workdir or str(Path("runs") / config.name)

@@ -15,7 +15,7 @@ from pixmodels.training import _build_model
 from pixmodels.training import _datasets
 from pixmodels.training import _initial_weights
 from pixmodels.training import _settings
-from pixmodels.training import strategies
+from pixmodels.training import drivers
 from pixmodels.training import variables as variables_lib
 from pixmodels.training import workdir as workdir_lib
 from pixmodels.training._model_config import LABELLED
@@ -177,8 +177,8 @@ def build_trainer(config, workdir, *, data=None, sources=None, progress=None):
     """
     from pixmodels.training.trainer import Trainer
 
-    # Logical devices must be made before anything starts TensorFlow.
-    strategies.prepare(config.train.strategy, config.train.worker_timeout)
+    # Logical devices must be made before anything starts the framework.
+    drivers.prepare(config.train.strategy, config.train.worker_timeout)
     if data is None and sources is None:
         data = _datasets.read(config)
     config = resolve(config, data)
@@ -230,7 +230,6 @@ class Run:
         sums of the step that have the same name.
         """
         from pixmodels.training import evaluator
-        from pixmodels.training.tensorflow_driver import TensorFlowDriver
 
         data = _datasets.read(self.config)
         source = build_sources(self.config, (split,), data)[split]
@@ -243,7 +242,7 @@ class Run:
             self.config.data.buckets,
             pack=self.config.data.pack,
         )
-        driver = TensorFlowDriver(self.model, config, pipeline.batch(0))
+        driver = drivers.make(self.model, config, pipeline.batch(0))
         metrics = evaluator.evaluate(driver, pipeline)
         scores = scores_of(self.config, data, split)
         return metrics | (scores(self.model) if scores else {})

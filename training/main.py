@@ -80,6 +80,7 @@ def _parser():
         _add_evaluate,
         _add_runs,
         _add_benchmark,
+        _add_compile_check,
         _add_export,
         _add_demo,
     ):
@@ -366,6 +367,41 @@ def _add_benchmark(commands):
     command.add_argument("--config", metavar="NAME|FILE", help=_CONFIG_HELP)
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY.PATH=VALUE"
+    )
+    return command
+
+
+def _add_compile_check(commands):
+    command = commands.add_parser(
+        "compile-check", help="compile training steps for a TPU, without one"
+    )
+    command.add_argument(
+        "--topology",
+        default="v5e:2x4",
+        help="kind of chip and how they lie (default v5e:2x4)",
+    )
+    command.add_argument("--config", metavar="NAME|FILE", help=_CONFIG_HELP)
+    command.add_argument(
+        "--batch", type=int, help="examples of all chips together"
+    )
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY.PATH=VALUE"
+    )
+    command.add_argument(
+        "--driver",
+        choices=("both", "jax", "tensorflow"),
+        default="both",
+        help="whose step (default both)",
+    )
+    command.add_argument(
+        "--no-largest",
+        action="store_true",
+        help="do not look for the largest batch of a chip that fits",
+    )
+    command.add_argument(
+        "--mechanisms",
+        action="store_true",
+        help="compile a block around each attention mechanism",
     )
     return command
 

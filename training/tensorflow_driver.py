@@ -146,6 +146,22 @@ class TensorFlowDriver:
                 self._distribute(stacked, axis=1), tf.constant(keys, tf.int32)
             )
 
+    def gradient_function(self, names):
+        """A replica's part of a step, to be compiled for other devices.
+
+        Args:
+            names: of the arrays of a batch, in order.
+
+        Returns:
+            compiled function of the key and these arrays that gives `(sums,
+            gradients)`, before any reduction over replicas.
+        """
+
+        def gradients(key, *arrays):
+            return self._gradients(dict(zip(names, arrays)), key)
+
+        return self._compile(gradients)
+
     def eval_step(self, batch):
         """`loss_sums` of a batch with `training=False`, for `fetch`."""
         self._compiled.add((self._signature(batch, False), 1))

@@ -1,7 +1,7 @@
 """The step loop: batches in, updates, metrics, evaluation, checkpoints.
 
 Backend-neutral: a driver owns the model and runs the steps. Not here: what a
-step is (`tensorflow_driver`), batches (`pipeline`), files (`checkpoint`,
+step is (the drivers), batches (`pipeline`), files (`checkpoint`,
 `workdir`).
 """
 
@@ -10,6 +10,7 @@ import math
 import time
 
 from pixmodels.training import _settings
+from pixmodels.training import drivers
 from pixmodels.training import progress as progress_lib
 from pixmodels.training import workdir as workdir_lib
 from pixmodels.training._signals import on_sigterm
@@ -73,7 +74,8 @@ class Trainer:
         buckets: lengths of batches in patches, see `Pipeline`.
         pack: whether windows hold several examples, see `Pipeline`.
         workers: processes that make the batches, see `Pipeline`.
-        strategy: `tf.distribute.Strategy`; `config.strategy` by default.
+        strategy: `tf.distribute.Strategy` or, on jax, `jax.sharding.Mesh`;
+            `config.strategy` by default.
         run_config: dict, the whole config that the workdir shall be guarded
             by; `{"train": config}` by default.
         prepare: function of the model, called once on a new run, before the
@@ -89,7 +91,7 @@ class Trainer:
     Raises:
         ValueError: if the workdir holds another config (the keys that differ
             are named), `keep_best` has nothing to evaluate on, or see
-            `Pipeline` and `TensorFlowDriver`.
+            `Pipeline` and `drivers.make`.
     """
 
     def __init__(
@@ -110,8 +112,6 @@ class Trainer:
         observers=(),
         scores=None,
     ):
-        from pixmodels.training.tensorflow_driver import TensorFlowDriver
-
         self.config = config
         self._run_config = run_config or {"train": _settings.to_dict(config)}
         workdir_lib.check(workdir, self._run_config)
@@ -125,7 +125,7 @@ class Trainer:
             workers=workers,
         )
         self.eval_source = eval_source
-        self.driver = TensorFlowDriver(
+        self.driver = drivers.make(
             model, config, self.pipeline.batch(0), strategy
         )
         self._evaluator = Evaluator(

@@ -1,0 +1,284 @@
+"""Runs the step definition on jax, data-parallel over a mesh of devices.
+
+The same methods as the TensorFlow driver, the same checkpoints. Not here: the
+step itself (`_jax_step`), the loop, checkpoints on disk, batches, progress.
+"""
+
+import contextlib
+import random
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+from jax.sharding import Mesh
+
+from pixmodels.training import variables as variables_lib
+from pixmodels.training._jax_step import AXIS
+from pixmodels.training._jax_step import JaxStep
+from pixmodels.training._settings import nearest
+from pixmodels.training.precision import dtype_policy
+from pixmodels.training.schedules import schedule_of
+from pixmodels.training.updates import Updates
+
+STRATEGIES = ("one_device", "none", "mesh", "mesh:K")
+
+
+class JaxDriver:
+    """A model, its optimizer and the compiled steps that move them.
+
+    One function under `jax.jit` computes `loss_sums`, gradients of
+    `numerators["loss"]` and the update of a global batch, which is split over
+    the mesh; weights are whole on every device. Every sum over the batch is a
+    sum over all devices, so counts that differ from device to device are
+    exact. Buffers of weights and moments are reused from step to step.
+
+    Args:
+        model, config, example_batch: as `TensorFlowDriver`.
+        mesh: `jax.sharding.Mesh` with one axis, "data"; that of
+            `config.strategy` by default.
+
+    Raises:
+        ValueError: if Keras runs on another backend, `batch_size` is not a
+            multiple of the number of devices, or the model has no
+            `loss_sums` or no trainable weight.
+    """
+
+    def __init__(self, model, config, example_batch, mesh=None):
+        if keras.backend.backend() != "jax":
+            raise ValueError(
+                "Expected Keras on the jax backend for the jax driver; set "
+                "KERAS_BACKEND=jax. "
+                f"Received: backend={keras.backend.backend()!r}"
+            )
+        self.config = config
+        mesh = mesh or make_mesh(config.strategy)
+        self.num_replicas = mesh.size
+        rows = self.num_replicas * config.accumulate_steps
+        if config.batch_size % rows:
+            raise ValueError(
+                "Expected batch_size to be a multiple of the number of "
+                f"devices times accumulate_steps, {self.num_replicas} * "
+                f"{config.accumulate_steps}. "
+                f"Received: batch_size={config.batch_size}"
+            )
+        self.schedule = schedule_of(config)
+        self._compiled = set()
+        self._model = build_model(model, config, example_batch)
+        self.updates = Updates(self._model, config, self.schedule)
+        self._step = JaxStep(self._model, self.updates, mesh)
+        self._stale = False
+        self._take()
+
+    @property
+    def model(self):
+        """The Keras model, with its present weights."""
+        self._give_back()
+        return self._model
+
+    def scope(self):
+        """Context in which the model's variables may be assigned."""
+        return self._assigning()
+
+    def learning_rate(self, step):
+        """The learning rate of update number `step`, as a float."""
+        return float(self.schedule(step))
+
+    def is_compiled(self, batch, training=True, steps=1):
+        """False if a step on this batch would first have to compile.
+
+        Arguments as `TensorFlowDriver`'s; several steps are single ones here.
+        """
+        return self._signature(batch, training) in self._compiled
+
+    def train_step(self, batch, step):
+        """One update; arguments and result as `TensorFlowDriver`'s."""
+        self._compiled.add(self._signature(batch, True))
+        batch = jax.device_put(batch, self._step.split)
+        self._state, sums = self._step.train(
+            self._state, batch, self._key(step)
+        )
+        # The variables still hold the buffers that the step took.
+        self._stale = True
+        return sums
+
+    def train_steps(self, batches, step):
+        """Several updates, one call of the device after the other.
+
+        jax does not wait for a step before it sends the next one, so a loop on
+        the device would save nothing. Arguments as `TensorFlowDriver`'s;
+        returns an object for `fetch_all`.
+        """
+        return [
+            self.train_step(batch, step + i) for i, batch in enumerate(batches)
+        ]
+
+    def eval_step(self, batch):
+        """`loss_sums` of a batch with `training=False`, for `fetch`."""
+        self._compiled.add(self._signature(batch, False))
+        batch = jax.device_put(batch, self._step.split)
+        return self._step.evaluate(self._state, batch, self._key(0))
+
+    def fetch(self, handle):
+        """Waits for a step; result as `TensorFlowDriver`'s."""
+        arrays = jax.device_get(handle)
+        names = sorted(arrays, key=lambda name: (name != "loss", name))
+        return {k: (float(arrays[k][0]), float(arrays[k][1])) for k in names}
+
+    def fetch_all(self, handle):
+        """Waits for the steps of `train_steps`; list of dicts as `fetch`."""
+        return [self.fetch(one) for one in handle]
+
+    @contextlib.contextmanager
+    def averaged_weights(self):
+        """Inside, the weights are their averages, see `Updates`."""
+        self._give_back()
+        with self.updates.averaged_weights():
+            self._take()
+            yield
+        self._take()
+
+    def state(self):
+        """Everything that a step changes, as a dict of arrays."""
+        self._give_back()
+        return {
+            key: np.array(variable.value)
+            for key, variable in self._keyed().items()
+        }
+
+    def load_state(self, arrays, what="checkpoint"):
+        """Takes back what `state` gave, here or in the TensorFlow driver.
+
+        Raises:
+            ValueError: if an array is missing, unexpected or misshapen; all
+                are listed, and nothing is changed.
+        """
+        keyed = self._keyed()
+        with self.scope():
+            variables_lib.assign_all(
+                list(keyed.values()), list(keyed), arrays, what
+            )
+
+    def _keyed(self):
+        model = self._model
+        keys = variables_lib.variable_keys(model.variables, model.name)
+        keyed = {f"model/{k}": v for k, v in zip(keys, model.variables)}
+        return keyed | self.updates.keyed()
+
+    @contextlib.contextmanager
+    def _assigning(self):
+        self._give_back()
+        yield
+        self._take()
+
+    def _take(self):
+        """The values of all variables -> the state on the devices."""
+        values = [variable.value for variable in self._step.variables]
+        # A copy: a step may overwrite the state's buffers, never another's.
+        values = [jnp.array(value, copy=True) for value in values]
+        self._state = jax.device_put(values, self._step.whole)
+        self._stale = False
+
+    def _give_back(self):
+        """The state on the devices -> the values of all variables."""
+        if self._stale:
+            for variable, value in zip(self._step.variables, self._state):
+                value = value.addressable_data(0)
+                variable.assign(jnp.array(value, copy=True))
+            self._stale = False
+
+    def _key(self, step):
+        return np.array([self.config.seed, step], np.int32)
+
+    @staticmethod
+    def _signature(batch, training):
+        shapes = [(k, a.shape, str(a.dtype)) for k, a in sorted(batch.items())]
+        return training, tuple(shapes)
+
+
+def make_mesh(name):
+    """The mesh of a strategy's name.
+
+    Args:
+        name: `one_device` (alias `none`): the first device. `mesh`: all local
+            devices. `mesh:K`: K logical CPU devices, for tests; jax must not
+            have started yet.
+
+    Returns:
+        A `jax.sharding.Mesh` with the axis "data".
+
+    Raises:
+        ValueError: if the name is unknown, or jax has started with fewer CPU
+            devices.
+    """
+    prepare(name)
+    devices = jax.local_devices()
+    if name in ("one_device", "none"):
+        devices = devices[:1]
+    elif name != "mesh":
+        devices = jax.local_devices(backend="cpu")[: _count(name)]
+    return Mesh(np.array(devices), (AXIS,))
+
+
+def prepare(name):
+    """Makes the logical devices of `mesh:K`, before jax starts.
+
+    Raises:
+        ValueError: see `make_mesh`.
+    """
+    if name in ("one_device", "none", "mesh"):
+        return
+    count = _count(name)
+    try:
+        jax.config.update("jax_num_cpu_devices", count)
+    except RuntimeError:
+        pass  # jax has started: maybe with enough devices.
+    found = len(jax.local_devices(backend="cpu"))
+    if found < count:
+        raise ValueError(
+            f"Expected jax not to have started before {count} logical CPU "
+            f"devices are made. Received: strategy={name!r}, {found} device(s)"
+        )
+
+
+def _count(name):
+    kind, _, count = name.partition(":")
+    if kind != "mesh" or not count.isdigit() or int(count) < 1:
+        raise ValueError(
+            f"Expected a strategy of the jax backend: {', '.join(STRATEGIES)}."
+            f"{nearest(name, STRATEGIES)} Received: strategy={name!r}"
+        )
+    return int(count)
+
+
+def build_model(model, config, example_batch):
+    """Makes the model under its seed and policy and builds all its weights."""
+    # `keras.utils.set_random_seed` would import TensorFlow where it can.
+    random.seed(config.seed)
+    np.random.seed(config.seed)  # noqa: NPY002
+    if not isinstance(model, keras.Model):
+        with dtype_policy(config.dtype):
+            model = model()
+    if not hasattr(model, "loss_sums"):
+        raise ValueError(
+            "Expected a model with a method loss_sums(batch, key, "
+            f"training). Received: model={model!r}"
+        )
+    # Shapes alone build whatever is not built yet; nothing is computed.
+    first = {
+        name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype)
+        for name, array in example_batch.items()
+    }
+    key = jax.ShapeDtypeStruct((2,), np.int32)
+    with keras.StatelessScope():
+        jax.eval_shape(
+            lambda batch, key: model.loss_sums(batch, key, training=False),
+            first,
+            key,
+        )
+    if not model.trainable_variables:
+        raise ValueError(
+            "Expected a model with trainable weights. "
+            f"Received: model={model!r}"
+        )
+    return model
