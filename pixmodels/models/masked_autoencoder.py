@@ -274,11 +274,12 @@ class MaskedAutoencoder(keras.Model):
         return self.prediction(x[:, prefix:])
 
     def targets(self, inputs):
-        """What `logits` should be: (B, N, P) float32."""
+        """What `logits` should be: (B, N, P) float32; float64 in float64."""
         patches = patch_ops.patchify(
             self.images_of(inputs), self.encoder.patch_size
         )
-        patches = ops.cast(patches, "float32")
+        wide = self.compute_dtype == "float64"
+        patches = ops.cast(patches, "float64" if wide else "float32")
         if not self.norm_pix_loss:
             return patches
         mean, deviation = patch_ops.patch_statistics(patches)

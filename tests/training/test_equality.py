@@ -9,7 +9,9 @@ see them), stand apart.
 """
 
 import json
+import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -115,11 +117,11 @@ def test_adamw_in_less_precision(tmp_path):
         for extra in ({}, TWO)
     }
     states, sums = run(tmp_path, jobs)
-    # Adam moves a weight by about the
-    # learning rate in each of 20 steps, 0.1 in all with the cosine.
+    # Measured: 1.3e-7 in float32 (3e-8 for biases of keys), 1.6e-4 in float16;
+    # bfloat16 has eight times the rounding of float16.
     for dtype, bound in (
-        ("float32", 1e-3),
-        ("mixed_float16", 0.05),
+        ("float32", 1e-5),
+        ("mixed_float16", 0.01),
         ("mixed_bfloat16", 0.05),
     ):
         found = distance(states[dtype], states[f"{dtype}, two"])
@@ -130,3 +132,28 @@ def test_adamw_in_less_precision(tmp_path):
             sums[f"{dtype}, two"]["loss"][0], rel=0.01
         )
     assert sums["mixed_float16"]["skipped"] == [0.0, 1.0]
+
+
+@pytest.mark.slow
+def test_rematerialisation_takes_less_memory(tmp_path):
+    """By the compiler's own account, temporaries of the gradient function."""
+    script = pathlib.Path(__file__).parent / "remat_step.py"
+    losses, temporaries = [], []
+    for remat in (0, 1):
+        folder = tmp_path / str(remat)
+        flags = f"--xla_dump_to={folder} --xla_dump_hlo_as_text"
+        flags += " --xla_dump_hlo_module_re=.*gradients.*"
+        done = subprocess.run(
+            [sys.executable, str(script), str(remat)],
+            env={**os.environ, "XLA_FLAGS": flags},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        losses.append(float(done.stdout.splitlines()[-1]))
+        (report,) = folder.glob("*memory-usage-report.txt")
+        size = re.search(r"size ([\d.]+)MiB, preallocated", report.read_text())
+        temporaries.append(float(size[1]))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    # Measured: 155.5 and 54.4 MiB; four blocks and one.
+    assert temporaries[1] < 0.5 * temporaries[0]
