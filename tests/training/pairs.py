@@ -1,7 +1,8 @@
 """Small trainings in two real processes: `start`, and the processes.
 
-A job is one of `child`, with, for `signals`, a list of `[worker, step,
-signal]`: what that worker sends itself in the middle of that step.
+A job is one of `child`, with, for `mae`, arguments of `tiny_mae.make`, and
+for `signals`, a list of `[worker, step, signal]`: what that worker sends
+itself in the middle of that step.
 `python pairs.py launch JOBS` runs jobs in two processes that end together,
 as `pixmodels launch` does.
 """
@@ -12,6 +13,7 @@ import subprocess
 import sys
 
 import child
+import tiny_mae
 import toys
 
 from pixmodels.training import Trainer
@@ -54,7 +56,7 @@ def start(jobs, workers=2):
     ]
 
 
-def finish(processes, timeout=600):
+def finish(processes, timeout=1800):
     """Waits for all; a list of their results, one per job."""
     results = []
     for process in processes:
@@ -78,12 +80,22 @@ def hurt(trainer, signals):
     trainer.driver.train_step = train_step
 
 
+def make(job):
+    if "mae" not in job:
+        return child.make(job)
+    return {
+        "model": lambda: tiny_mae.make(**job["mae"]),
+        "train_source": tiny_mae.Source(),
+        "eval_source": tiny_mae.Source(13),
+    }
+
+
 def run(job):
     trainer = Trainer(
         config=toys.config(**job["config"]),
         workdir=job["workdir"],
         progress=toys.QuietProgress(),
-        **child.make(job),
+        **make(job),
     )
     hurt(trainer, job.get("signals", ()))
     child.report(trainer, job.get("pause", 0))
