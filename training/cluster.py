@@ -93,7 +93,7 @@ class Cluster:
         told = False
         with self._listen(own):
             while True:
-                reasons = {name: _refusal(a) for name, a in missing.items()}
+                reasons = {name: refusal(a) for name, a in missing.items()}
                 missing = {n: a for n, a in missing.items() if reasons[n]}
                 if not missing:
                     return
@@ -265,12 +265,12 @@ def _natural(text):
     return [int(part) if part.isdigit() else part for part in parts]
 
 
-def _refusal(address):
-    """Why nobody answers at an address; "" if somebody does."""
+def refusal(address):
+    """Why nobody answers at `host:port`; "" if somebody does."""
     host, _, port = address.rpartition(":")
     try:
         place = (host.strip("[]"), int(port))
         socket.create_connection(place, timeout=_ANSWER).close()
-    except OSError as error:
-        return error.strerror or str(error)
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
     return ""

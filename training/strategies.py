@@ -143,6 +143,7 @@ def _tpu(name):
     import tensorflow as tf
 
     try:
+        _check_reachable(name)
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(name)
         if name != "local":
             tf.config.experimental_connect_to_cluster(resolver)
@@ -157,6 +158,14 @@ def _tpu(name):
             f"it. Received: strategy='tpu:{name}', TensorFlow "
             f"{tf.__version__}, {type(error).__name__}: {reason}"
         ) from error
+
+
+def _check_reachable(name):
+    # TensorFlow would wait for it for ever.
+    if name.startswith("grpc://"):
+        reason = cluster.refusal(name.removeprefix("grpc://"))
+        if reason:
+            raise ConnectionError(f"no answer: {reason}")
 
 
 def _split_cpu(count):

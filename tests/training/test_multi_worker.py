@@ -16,6 +16,7 @@ import pytest
 
 from pixmodels.training import CheckpointStore
 from pixmodels.training import launch
+from pixmodels.training import strategies
 
 MODEL = {"rate": 0.3, "counter": True}
 
@@ -136,6 +137,37 @@ def test_equality(tmp_path, dtype, optimizer, tolerance):
         print(f"{dtype} {optimizer}: {a} and {b} differ by {off:.2g}")
         assert off < tolerance
     assert moved > 1e-4
+
+
+def test_one_device_by_name(tmp_path):
+    config = {"steps": 3, "deterministic": False, "jit_compile": False}
+    for name in ("one_device", "one_device:cpu:0"):
+        pairs.run(job(tmp_path / name, config | {"strategy": name}))
+    same = [arrays(tmp_path / n) for n in ("one_device", "one_device:cpu:0")]
+    assert distance(*same) == 0
+    with pytest.raises(ValueError, match=r"this machine: .*cpu:0.*gpu:3'"):
+        strategies.make("one_device:gpu:3")
+
+
+def test_unreachable_tpu():
+    with pytest.raises(ValueError, match="no answer: Connection refused"):
+        strategies.make("tpu:grpc://127.0.0.1:1")
+
+
+@pytest.mark.slow
+def test_no_tpu():
+    program = (
+        "from pixmodels.training import strategies; strategies.make('tpu')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert "ValueError: Expected a TPU at TPUClusterResolver('local')" in last
+    assert "pip install 'pixmodels[tpu]'" in last
 
 
 @pytest.mark.slow
