@@ -123,7 +123,10 @@ class _Ours:
             make_model, source, train, folder, progress=NoProgress()
         )
         self._batches = self._trainer.pipeline.prefetch(
-            0, train.steps, depth=max(2, train.steps_per_loop)
+            0,
+            train.steps,
+            depth=max(2, train.steps_per_loop),
+            put=self._trainer.driver.put,
         )
         self._groups = step_groups(self._batches, train)
 

@@ -18,6 +18,7 @@ from pixmodels.training._jax_step import AXIS
 from pixmodels.training._jax_step import JaxStep
 from pixmodels.training._settings import nearest
 from pixmodels.training.precision import dtype_policy
+from pixmodels.training.prefetcher import Placed
 from pixmodels.training.schedules import schedule_of
 from pixmodels.training.updates import Updates
 
@@ -91,10 +92,14 @@ class JaxDriver:
         """
         return self._signature(batch, training) in self._compiled
 
+    def put(self, batch):
+        """Copies a batch to the devices; as `TensorFlowDriver`'s."""
+        return Placed(batch, jax.device_put(batch, self._step.split))
+
     def train_step(self, batch, step):
         """One update; arguments and result as `TensorFlowDriver`'s."""
         self._compiled.add(self._signature(batch, True))
-        batch = jax.device_put(batch, self._step.split)
+        batch = self._placed(batch)
         self._state, sums = self._step.train(
             self._state, batch, self._key(step)
         )
@@ -116,7 +121,7 @@ class JaxDriver:
     def eval_step(self, batch):
         """`loss_sums` of a batch with `training=False`, for `fetch`."""
         self._compiled.add(self._signature(batch, False))
-        batch = jax.device_put(batch, self._step.split)
+        batch = self._placed(batch)
         return self._step.evaluate(self._state, batch, self._key(0))
 
     def fetch(self, handle):
@@ -186,6 +191,11 @@ class JaxDriver:
                 value = value.addressable_data(0)
                 variable.assign(jnp.array(value, copy=True))
             self._stale = False
+
+    def _placed(self, batch):
+        if not isinstance(batch, Placed):
+            batch = self.put(batch)
+        return batch.on_device
 
     def _key(self, step):
         return np.array([self.config.seed, step], np.int32)

@@ -7,6 +7,19 @@ import time
 _END = object()
 
 
+class Placed(dict):
+    """A batch with its copy on the device.
+
+    Args:
+        batch: dict of arrays, which this object equals.
+        on_device: what the driver's step takes instead of them.
+    """
+
+    def __init__(self, batch, on_device):
+        super().__init__(batch)
+        self.on_device = on_device
+
+
 class Prefetcher:
     """Iterates over `fetch(step)` for a range of steps, worked out ahead.
 

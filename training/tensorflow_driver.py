@@ -20,6 +20,7 @@ from pixmodels.training import updates
 from pixmodels.training import variables as variables_lib
 from pixmodels.training.accumulation import accumulated
 from pixmodels.training.precision import dtype_policy
+from pixmodels.training.prefetcher import Placed
 from pixmodels.training.schedules import schedule_of
 from pixmodels.training.updates import Updates
 
@@ -110,6 +111,23 @@ class TensorFlowDriver:
             steps: above 1 asks for `train_steps` with so many batches.
         """
         return (self._signature(batch, training), steps) in self._compiled
+
+    def put(self, batch):
+        """Copies a batch to the devices, ahead of its step and in any thread.
+
+        Batches of loops are left alone, for they are stacked first, and so
+        are those of several processes.
+
+        Args:
+            batch: as `train_step`.
+
+        Returns:
+            A `Placed` batch, or `batch`.
+        """
+        if self.config.steps_per_loop > 1 or self.team.count > 1:
+            return batch
+        with self._device():
+            return Placed(batch, self._distribute(batch))
 
     def train_step(self, batch, step):
         """One update.
@@ -402,6 +420,8 @@ class TensorFlowDriver:
 
     def _distribute(self, batch, axis=0):
         """Each replica's share of the rows, which stand on `axis`."""
+        if isinstance(batch, Placed):
+            return batch.on_device
         if self._plain:
             return {name: tf.constant(a) for name, a in batch.items()}
         share = self.config.batch_size // self.num_replicas

@@ -217,6 +217,7 @@ class Trainer:
                     total,
                     host=self._team.host,
                     depth=max(2, self.config.steps_per_loop),
+                    put=self.driver.put,
                 ) as batches,
             ):
                 self._evaluator.check_best_metric()

@@ -13,6 +13,7 @@ from pixmodels.training import Trainer
 from pixmodels.training import workdir
 from pixmodels.training.evaluator import evaluate
 from pixmodels.training.groups import takes_decay
+from pixmodels.training.prefetcher import Placed
 
 
 def trainer(path, config, model=toys.ToyModel, source=None, **kwargs):
@@ -316,6 +317,32 @@ def test_prepare_runs_on_new_runs_only(tmp_path):
     for _ in range(2):
         trainer(tmp_path, toys.config(steps=2), prepare=calls.append).train()
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("loop", [1, 3])
+def test_batches_are_on_the_device_ahead(tmp_path, loop):
+    run = trainer(tmp_path, toys.config(steps=3, steps_per_loop=loop))
+    step, seen = run.driver.train_step, []
+
+    def watched(batch, number):
+        seen.append(isinstance(batch, Placed))
+        return step(batch, number)
+
+    run.driver.train_step = watched
+    run.train()
+    assert seen == ([True] * 3 if loop == 1 else [])
+    # The copy is what is computed with, and it is the batch.
+    batch = run.pipeline.batch(5)
+    placed = run.driver.put(batch)
+    assert placed == batch
+    if loop == 1:
+        a, b = (
+            run.driver.fetch(run.driver.eval_step(x)) for x in (batch, placed)
+        )
+        assert a == b
+        placed.on_device["y"] += 1.0
+        c = run.driver.fetch(run.driver.eval_step(placed))
+        assert a["loss"] != c["loss"]
 
 
 def test_evaluate_needs_a_source(tmp_path):
