@@ -7,6 +7,7 @@ from (`rendered_text_source`, `drawn_text_source`, `corpus_source`).
 import numpy as np
 
 from pixmodels import masking
+from pixmodels.tasks._indices import checked_indices
 
 MASKS = {"span": masking.span_mask, "random": masking.random_mask}
 _WHITE = 255
@@ -71,7 +72,7 @@ class TextRows:
             IndexError: for an index outside [-1, n).
             ValueError: for a length below 1.
         """
-        indices = self._checked(indices)
+        indices = checked_indices(indices, len(self))
         real = indices >= 0
         if length is None:
             length = int(max(self.lengths[indices[real]], default=1))
@@ -117,7 +118,7 @@ class TextRows:
             IndexError: for a number outside [0, n).
             ValueError: if texts do not fit into their window.
         """
-        groups = [self._checked(group, least=0) for group in groups]
+        groups = [checked_indices(g, len(self), least=0) for g in groups]
         side = self._side
         pixels = self._blank(len(groups), length)
         segments = np.zeros((len(groups), length), np.int32)
@@ -166,17 +167,6 @@ class TextRows:
         shape = (rows, height, self._side * length, *self._colours)
         return np.full(shape, _WHITE, np.uint8)
 
-    def _checked(self, indices, least=-1):
-        indices = np.asarray(indices, np.int64)
-        if indices.size and not least <= indices.min() <= indices.max() < len(
-            self
-        ):
-            raise IndexError(
-                f"Expected indices in [{least}, {len(self)}). Received: "
-                f"indices={indices.tolist()}."
-            )
-        return indices
-
     def _copy(self, index, row, target):
         """Copies a row of pixels; the patches that it takes, end included."""
         width = min(target.shape[1], row.shape[1])
@@ -219,3 +209,32 @@ def checked_labels(labels, count):
             f"of shape {labels.shape}."
         )
     return labels
+
+
+def counted(lengths, max_length, **facts):
+    """What every report of drawn texts says; JSON-able.
+
+    Args:
+        lengths: (n,) int, patches of each text.
+        max_length: the longest bucket of a plan, in patches, or None.
+        facts: what else there is to say, in this order.
+
+    Returns:
+        dict: `texts`, `patches` (with end patches), `longest`, `facts` and,
+        with `max_length`, `longer_than_max_length`, texts that it cuts.
+    """
+    report = {
+        "texts": len(lengths),
+        "patches": int(lengths.sum(dtype=np.int64)),
+        "longest": int(lengths.max(initial=0)),
+        **facts,
+    }
+    if max_length is not None:
+        longer = int((lengths > max_length).sum())
+        report["longer_than_max_length"] = longer
+    return report
+
+
+def most_frequent_first(counts):
+    """A dict of counts by count, then by key."""
+    return dict(sorted(counts.items(), key=lambda m: (-m[1], m[0])))

@@ -1,5 +1,6 @@
 from pixmodels.tasks._text_rows import TextRows
 from pixmodels.tasks._text_rows import checked_labels
+from pixmodels.tasks._text_rows import counted
 
 
 class CorpusSource(TextRows):
@@ -59,18 +60,13 @@ class CorpusSource(TextRows):
             that of the whole corpus.
         """
         manifest = self.corpus.manifest
-        report = {
-            "texts": len(self),
-            "patches": int(self.lengths.sum(dtype="int64")),
-            "longest": int(self.lengths.max(initial=0)),
-            "cut_by_renderer": manifest["truncated"]["texts"],
-            "texts_with_missing_glyphs": manifest["missing"]["texts"],
-            "missing_glyphs": manifest["missing"]["characters"],
-        }
-        if max_length is not None:
-            longer = int((self.lengths > max_length).sum())
-            report["longer_than_max_length"] = longer
-        return report
+        return counted(
+            self.lengths,
+            max_length,
+            cut_by_renderer=manifest["truncated"]["texts"],
+            texts_with_missing_glyphs=manifest["missing"]["texts"],
+            missing_glyphs=manifest["missing"]["characters"],
+        )
 
     def _load(self, indices, length):
         numbers = indices if self.indices is None else self.indices[indices]

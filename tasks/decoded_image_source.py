@@ -2,7 +2,9 @@ import math
 
 import numpy as np
 
-from pixmodels import masking as masks
+from pixmodels.masking import example_rng
+from pixmodels.tasks._indices import checked_indices
+from pixmodels.tasks._indices import refuse_length
 
 # Of the generator of an example: masks have stream 0.
 _CROPS = 1
@@ -19,7 +21,7 @@ class DecodedImageSource:
     antialiasing) until it covers it, and cut around its middle. `augment`
     draws crops and mirror images keyed on (seed, epoch, example), so that a
     batch is a pure function of its arguments. Pickles as its examples, for
-    worker processes.
+    worker processes. Masks are drawn by a `MaskedSource` around it.
 
     Args:
         examples: object with `__len__` and `__getitem__`, such as
@@ -34,17 +36,12 @@ class DecodedImageSource:
             half of the time, as MAE is pre-trained (He et al. 2021, code
             `main_pretrain.py`).
         indices: which examples, an int array; None: all.
-        masking: None, "random" or "block": adds `patch_mask` to batches, for
-            patches of `patch_size`.
-        mask_options: dict for `pixmodels.masking.draw_masks` (`ratio`, ...).
-        patch_size: (height, width) or int, for `masking`.
 
     Attributes:
         lengths: None, as all images have one size.
 
     Raises:
-        ValueError: for no images, another `augment`, or masks without a
-            patch size.
+        ValueError: for no images, or another `augment`.
     """
 
     lengths = None
@@ -59,28 +56,17 @@ class DecodedImageSource:
         labels=None,
         augment=None,
         indices=None,
-        masking=None,
-        mask_options=None,
-        patch_size=None,
     ):
         if augment not in (None, "crop_flip"):
             raise ValueError(
                 "Expected augment to be None or 'crop_flip'. Received: "
                 f"augment={augment!r}."
             )
-        if masking is not None and patch_size is None:
-            raise ValueError(
-                "Expected the patch_size that masks are drawn for. Received: "
-                f"masking={masking!r}, patch_size=None."
-            )
         self.examples, self.indices = examples, indices
         self.image_shape = tuple(image_shape)
         self.field, self.label_field = field, label_field
         self.labels = None if labels is None else np.asarray(labels, np.int32)
         self.augment = augment
-        self.masking = masking
-        self.mask_options = dict(mask_options or {})
-        self.patch_size = patch_size
         if not len(self):
             raise ValueError(
                 f"Expected at least one image. Received: examples={examples!r}."
@@ -95,30 +81,19 @@ class DecodedImageSource:
         Args:
             indices: (B,) int; -1 gives a filler example: zeros, weight 0.
             length: must be None: the size is fixed.
-            seed, epoch: ints in [0, 2**32), for `augment` and masks.
+            seed, epoch: ints in [0, 2**32), for `augment`.
 
         Returns:
             dict: `pixels` (B, H, W) uint8, or (B, H, W, 3); `label` (B,)
             int32; `weight` (B,) float32, 1 or 0; `example_id` (B,) int32,
-            the index; with masking, `patch_mask` (B, N) uint8.
+            the index.
 
         Raises:
             IndexError: for an index outside [-1, n).
             ValueError: for a length, or an item without an image.
         """
-        if length is not None:
-            raise ValueError(
-                "Expected length=None for images of one size. Received: "
-                f"length={length}."
-            )
-        indices = np.asarray(indices, np.int64)
-        if indices.size and not -1 <= indices.min() <= indices.max() < len(
-            self
-        ):
-            raise IndexError(
-                f"Expected indices in [-1, {len(self)}). Received: "
-                f"indices={indices.tolist()}."
-            )
+        refuse_length(length)
+        indices = checked_indices(indices, len(self))
         height, width, channels = self.image_shape
         shape = (height, width) if channels == 1 else self.image_shape
         pixels = np.zeros((len(indices), *shape), np.uint8)
@@ -126,16 +101,15 @@ class DecodedImageSource:
         for place, index in enumerate(indices.tolist()):
             if index >= 0:
                 image, label = self._item(index)
-                rng = masks.example_rng(int(seed), int(epoch), index, _CROPS)
+                rng = example_rng(int(seed), int(epoch), index, _CROPS)
                 pixels[place] = self._fitted(image, rng)
                 labels[place] = label
-        batch = {
+        return {
             "pixels": pixels,
             "label": labels,
             "weight": (indices >= 0).astype(np.float32),
             "example_id": indices.astype(np.int32),
         }
-        return self._masked(batch, seed, epoch)
 
     def report(self, max_length=None):
         """Counts; JSON-able: `images`, `shape` of one."""
@@ -186,22 +160,6 @@ class DecodedImageSource:
             )
         found = np.asarray(picture)
         return found[:, ::-1] if mirrored else found
-
-    def _masked(self, batch, seed, epoch):
-        if self.masking is None:
-            return batch
-        size = self.patch_size
-        sides = size if isinstance(size, tuple) else (size, size)
-        grid = [n // side for n, side in zip(self.image_shape, sides)]
-        found = masks.draw_masks(
-            self.masking,
-            tuple(grid),
-            np.maximum(batch["example_id"], 0),
-            seed=seed,
-            epoch=epoch,
-            **self.mask_options,
-        )
-        return {**batch, "patch_mask": found}
 
 
 def _middle(shape, height, width):

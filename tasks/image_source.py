@@ -1,5 +1,8 @@
 import numpy as np
 
+from pixmodels.tasks._indices import checked_indices
+from pixmodels.tasks._indices import refuse_length
+
 
 class ImageSource:
     """Images of one size in memory: a source for the pipeline.
@@ -61,19 +64,8 @@ class ImageSource:
             IndexError: for an index outside [-1, n).
             ValueError: for a length.
         """
-        if length is not None:
-            raise ValueError(
-                "Expected length=None for images of one size. Received: "
-                f"length={length}."
-            )
-        indices = np.asarray(indices, np.int64)
-        if indices.size and not -1 <= indices.min() <= indices.max() < len(
-            self
-        ):
-            raise IndexError(
-                f"Expected indices in [-1, {len(self)}). Received: "
-                f"indices={indices.tolist()}."
-            )
+        refuse_length(length)
+        indices = checked_indices(indices, len(self))
         real = indices >= 0
         pixels = self.images[indices]
         pixels[~real] = 0

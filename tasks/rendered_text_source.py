@@ -4,6 +4,8 @@ import numpy as np
 
 from pixmodels.tasks._text_rows import TextRows
 from pixmodels.tasks._text_rows import checked_labels
+from pixmodels.tasks._text_rows import counted
+from pixmodels.tasks._text_rows import most_frequent_first
 
 
 class RenderedTextSource(TextRows):
@@ -113,18 +115,12 @@ class RenderedTextSource(TextRows):
             `texts_with_missing_glyphs`, `missing_glyphs` (character -> how
             many texts name it, most frequent first).
         """
-        missing = sorted(self._missing.items(), key=lambda m: (-m[1], m[0]))
-        report = {
-            "texts": len(self),
-            "patches": int(self.lengths.sum()),
-            "longest": int(self.lengths.max()),
-            "bytes": int(self._pixels.nbytes),
-            "cut_by_renderer": len(self._cut_by_renderer),
-            "cut_to_bucket": len(self._cut_to_bucket),
-            "texts_with_missing_glyphs": self._texts_with_missing,
-            "missing_glyphs": dict(missing),
-        }
-        if max_length is not None:
-            longer = int((self.lengths > max_length).sum())
-            report["longer_than_max_length"] = longer
-        return report
+        return counted(
+            self.lengths,
+            max_length,
+            bytes=int(self._pixels.nbytes),
+            cut_by_renderer=len(self._cut_by_renderer),
+            cut_to_bucket=len(self._cut_to_bucket),
+            texts_with_missing_glyphs=self._texts_with_missing,
+            missing_glyphs=most_frequent_first(self._missing),
+        )

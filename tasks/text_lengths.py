@@ -3,6 +3,9 @@ import dataclasses
 
 import numpy as np
 
+from pixmodels.tasks._text_rows import counted
+from pixmodels.tasks._text_rows import most_frequent_first
+
 _CHUNK = 64  # Texts measured at once.
 
 
@@ -96,17 +99,11 @@ class TextLengths:
             `missing_glyphs` (most frequent first) and, with `max_length`,
             `longer_than_max_length`.
         """
-        missing = sorted(self.missing.items(), key=lambda m: (-m[1], m[0]))
-        report = {
-            "texts": len(self.lengths),
-            "patches": int(self.lengths.sum(dtype=np.int64)),
-            "longest": int(self.lengths.max(initial=0)),
-            "cut_by_renderer": self.num_cut,
-            "blank_texts": self.num_blank,
-            "texts_with_missing_glyphs": self.num_with_missing,
-            "missing_glyphs": dict(missing),
-        }
-        if max_length is not None:
-            longer = int((self.lengths > max_length).sum())
-            report["longer_than_max_length"] = longer
-        return report
+        return counted(
+            self.lengths,
+            max_length,
+            cut_by_renderer=self.num_cut,
+            blank_texts=self.num_blank,
+            texts_with_missing_glyphs=self.num_with_missing,
+            missing_glyphs=most_frequent_first(self.missing),
+        )

@@ -9,6 +9,8 @@ import inspect
 from pixmodels.training import _own_data
 from pixmodels.training import _settings
 from pixmodels.training import _task_data
+from pixmodels.training._masks import mask_settings
+from pixmodels.training._masks import with_masks
 
 
 class _TextNames:
@@ -76,37 +78,6 @@ class _Digits:
         return with_masks(tasks.ImageSource(*pair), config)
 
 
-def mask_settings(model):
-    """Arguments of a source of texts: `masking` and `mask_options`."""
-    from pixmodels import masking
-
-    model = model.filled()
-    options = {"ratio": model.mask_ratio, **model.mask_options}
-    if model.masking == "span":
-        weights = masking.SPAN_WEIGHTS[: model.max_span]
-        spans = [w / weights[-1] for w in weights]
-        options = {"span_weights": spans, **options}
-    return {"masking": model.masking, "mask_options": options}
-
-
-def with_masks(source, config):
-    """A source of images, with masks where the model does not draw them."""
-    from pixmodels import tasks
-
-    model = config.model.filled()
-    # Random masks are drawn by the model, on the device.
-    random = model.masking == "random" and not model.mask_options
-    if config.task != "pretrain" or random:
-        return source
-    return tasks.MaskedSource(
-        source,
-        model.masking,
-        model.patch_sides(),
-        ratio=model.mask_ratio,
-        options=model.mask_options,
-    )
-
-
 # name -> (class, model kinds it serves)
 TABLE = {
     "cldr_names": (_TextNames, ("masked_autoencoder", "text_classifier")),
@@ -154,11 +125,6 @@ def check_split(data, split):
 def _options(config, cls):
     """`data.options` as arguments of the class that reads the data."""
     known = inspect.signature(cls).parameters
-    for key, value in config.data.options.items():
-        if key not in known:
-            raise ValueError(
-                f"Expected data.options of {cls.__name__}: "
-                f"{', '.join(known)}.{_settings.nearest(key, known)} "
-                f"Received: data.options.{key}={value!r}"
-            )
+    what = f"data.options of {cls.__name__}"
+    _settings.check_options(config.data.options, known, what)
     return config.data.options

@@ -5,11 +5,15 @@ A class for each `data.name`; the arguments of its `read` are its
 (`pixmodels.tasks`).
 """
 
+import functools
 import inspect
 
 import numpy as np
 
 from pixmodels.training import _settings
+from pixmodels.training._masks import mask_settings
+from pixmodels.training._masks import with_masks
+from pixmodels.training._task_data import row_shape
 
 
 class _Own:
@@ -21,13 +25,8 @@ class _Own:
         known = inspect.signature(self.read).parameters
         given = config.data.options
         name = config.data.name
-        for key, value in given.items():
-            if key not in known:
-                raise ValueError(
-                    f"Expected data.options for data.name={name!r}: "
-                    f"{', '.join(known)}.{_settings.nearest(key, known)} "
-                    f"Received: data.options.{key}={value!r}"
-                )
+        what = f"data.options for data.name={name!r}"
+        _settings.check_options(given, known, what)
         for key, parameter in known.items():
             if parameter.default is parameter.empty and key not in given:
                 raise ValueError(
@@ -35,24 +34,22 @@ class _Own:
                     f"such as --set data.options.{key}={self.example}. "
                     f"Received: data.options={given}"
                 )
-        self._given = given
         self._config = config
+
+    @functools.cached_property
+    def _opened(self):
+        """What `read` returns: opened once, for all splits."""
+        return self.read(**self._config.data.options)
 
     def image_shape(self, config):
         """(P, P * N, C) of the longest text."""
-        height, width = config.model.patch_sides()
-        channels = config.model.filled().channels
-        return (height, width * config.renderer.max_patches, channels)
+        return row_shape(config)
 
 
 class OwnText(_Own):
     """`data.name=text`: files or folders of text, drawn when asked for."""
 
     example = "/my/texts"
-
-    def __init__(self, config):
-        super().__init__(config)
-        self._files = None
 
     def read(
         self,
@@ -82,9 +79,7 @@ class OwnText(_Own):
 
     def source(self, config, split, renderer):
         """One split; its lengths are measured, or come from the cache."""
-        if self._files is None:
-            self._files = self.read(**self._given)
-        return drawn_source(config, *self._files[split], renderer, split)
+        return drawn_source(config, *self._opened[split], renderer)
 
 
 class OwnCorpus(_Own):
@@ -107,9 +102,8 @@ class OwnCorpus(_Own):
     def source(self, config, split, renderer):
         """One split."""
         from pixmodels import tasks
-        from pixmodels.training._datasets import mask_settings
 
-        corpus, parts = self.read(**self._given)
+        corpus, parts = self._opened
         source = tasks.CorpusSource(
             corpus, indices=parts[split], **mask_settings(config.model)
         )
@@ -131,7 +125,7 @@ class OwnImages(_Own):
 
     def __init__(self, config):
         super().__init__(config)
-        self._folder, self._parts, self._options = self.read(**self._given)
+        self._folder, self._parts, self._options = self._opened
         self.labels = self._folder.labels
 
     def read(
@@ -189,7 +183,7 @@ class OwnTFDS(_Own):
 
     def __init__(self, config):
         super().__init__(config)
-        self._parts, self._options = self.read(**self._given)
+        self._parts, self._options = self._opened
         if config.task != "pretrain":
             examples, _ = self._parts["train"]
             self.labels = examples.label_names(self._options["label_field"])
@@ -257,9 +251,7 @@ class OwnTFDS(_Own):
         examples, part = self._parts[split]
         options = self._options
         if config.model.reads_text:
-            return drawn_source(
-                config, examples, part, renderer, split, options
-            )
+            return drawn_source(config, examples, part, renderer, options)
         return image_source(
             config, examples, part, split, self.image_shape(config), options
         )
@@ -299,10 +291,9 @@ def held_out(count, share):
     return {"train": rest, "validation": places}
 
 
-def drawn_source(config, examples, part, renderer, split, options=None):
+def drawn_source(config, examples, part, renderer, options=None):
     """A `DrawnTextSource` of some examples, lengths from the cache."""
     from pixmodels import tasks
-    from pixmodels.training._datasets import mask_settings
     from pixmodels.training.length_index import text_lengths
 
     options = options or {}
@@ -330,7 +321,6 @@ def drawn_source(config, examples, part, renderer, split, options=None):
 def image_source(config, examples, part, split, shape, options):
     """A `DecodedImageSource` of some examples, with masks if any."""
     from pixmodels import tasks
-    from pixmodels.training._datasets import with_masks
 
     source = tasks.DecodedImageSource(
         examples,

@@ -212,6 +212,25 @@ def nearest(name, names):
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
+def check_options(given, known, what):
+    """Checks `data.options` against the options that there are.
+
+    Args:
+        given: dict.
+        known: names.
+        what: str, words before the list of names in the message.
+
+    Raises:
+        ValueError: for an option that is unknown; the nearest is named.
+    """
+    for key, value in given.items():
+        if key not in known:
+            raise ValueError(
+                f"Expected {what}: {', '.join(known)}.{nearest(key, known)} "
+                f"Received: data.options.{key}={value!r}"
+            )
+
+
 def _join(path, key):
     return f"{path}.{key}" if path else str(key)
 

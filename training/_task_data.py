@@ -43,19 +43,10 @@ class LabelledFiles:
             if name not in self._fixed_options()
         ]
         options = {"paths": None, "limit": None, **self.own_options}
-        self._reader_options = {}
-        for key, value in config.data.options.items():
-            if key in options:
-                options[key] = value
-            elif key in known:
-                self._reader_options[key] = value
-            else:
-                names = [*options, *known]
-                raise ValueError(
-                    f"Expected data.options: {', '.join(names)}."
-                    f"{_settings.nearest(key, names)} "
-                    f"Received: data.options.{key}={value!r}"
-                )
+        given = config.data.options
+        _settings.check_options(given, [*options, *known], "data.options")
+        self._reader_options = {k: v for k, v in given.items() if k in known}
+        options |= {k: v for k, v in given.items() if k in options}
         if options["paths"] is None:
             raise ValueError(
                 "Expected data.options.paths, a folder or a file for each "

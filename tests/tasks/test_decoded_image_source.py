@@ -10,6 +10,7 @@ from PIL import Image
 from pixmodels import masking
 from pixmodels.tasks import DecodedImageSource
 from pixmodels.tasks import ImageFolder
+from pixmodels.tasks import MaskedSource
 
 
 def picture(height, width, seed):
@@ -123,12 +124,8 @@ def test_parts_differ_between_epochs_and_half_are_mirrored():
 
 def test_masks():
     images = [picture(8, 12, i) for i in range(5)]
-    source = DecodedImageSource(
-        images,
-        (8, 12, 3),
-        masking="random",
-        mask_options={"ratio": 0.6},
-        patch_size=2,
+    source = MaskedSource(
+        DecodedImageSource(images, (8, 12, 3)), "random", (2, 2), ratio=0.6
     )
     batch = source.get_batch([3, 1, -1], seed=7, epoch=2)
     wanted = masking.draw_masks(
@@ -151,7 +148,5 @@ def test_mistakes():
         source.get_batch([0], 7)
     with pytest.raises(ValueError, match="augment='flip'"):
         DecodedImageSource(images, (3, 5, 3), augment="flip")
-    with pytest.raises(ValueError, match="patch_size=None"):
-        DecodedImageSource(images, (3, 5, 3), masking="random")
     with pytest.raises(ValueError, match=r"at least one image"):
         DecodedImageSource([], (3, 5, 3))
