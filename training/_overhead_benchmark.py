@@ -10,6 +10,8 @@ import time
 
 import numpy as np
 
+from pixmodels.training import benchmarks
+
 _EXAMPLES = 1024  # At most so many examples are drawn, once.
 _SECONDS = 1.0  # Of a round, at least.
 _DRAWS = 10_000  # Of the bootstrap.
@@ -39,7 +41,6 @@ def run(config, *, rounds=20, seconds=_SECONDS):
     Raises:
         ValueError: for settings that the bare step does not have.
     """
-    from pixmodels.training import benchmarks
     from pixmodels.training import experiment
 
     config = experiment.resolve(config)
@@ -259,8 +260,7 @@ def _take_turns(loops, rounds, steps):
     for loop in loops.values():
         loop.run(steps)  # warm, and not counted
     for number in range(rounds):
-        names = list(loops)
-        for name in names[number % 2 :] + names[: number % 2]:
+        for name in benchmarks.turns(loops, number):
             before, begin = loops[name].done, time.perf_counter()
             loops[name].run(steps)
             seconds = time.perf_counter() - begin

@@ -10,6 +10,8 @@ import time
 
 import numpy as np
 
+from pixmodels.training import benchmarks
+
 _SECONDS = 2.0  # Of each candidate in a round, at least one batch.
 _SETTLE = 2  # Steps before the watch runs: the store of batches fills again.
 _READY = 4  # Batches that the steps alone take in turn.
@@ -57,7 +59,6 @@ def run(config, *, workers=(0, 1, 2), rounds=7, seconds=None):
     Returns:
         list of `Rate`, the training step on ready batches first.
     """
-    from pixmodels.training import benchmarks
     from pixmodels.training import experiment
     from pixmodels.training.pipeline import Pipeline
     from pixmodels.training.tensorflow_driver import TensorFlowDriver
@@ -188,9 +189,7 @@ def _counted(batch):
 def _rates(candidates, rounds):
     found = {name: [] for name in candidates}
     for number in range(rounds):
-        names = list(candidates)
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
+        for name in benchmarks.turns(candidates, number):
             found[name].append(candidates[name]())
     first = [taken / count for count, taken, _, _ in next(iter(found.values()))]
     rates = []

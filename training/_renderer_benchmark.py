@@ -17,6 +17,7 @@ import numpy as np
 
 from pixmodels.renderers import CairoRenderer
 from pixmodels.renderers import render_corpus
+from pixmodels.training import benchmarks
 
 _FONT = "NotoSans-Regular.ttf"
 _WORDS = 20  # Words of a line.
@@ -74,9 +75,7 @@ def _measure(kind, pango, warm, cold, theirs, ours, inputs, rounds):
     size = len(inputs) // rounds
     for number in range(rounds):
         chunk = inputs[number * size : (number + 1) * size]
-        names = list(candidates)
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
+        for name in benchmarks.turns(candidates, number):
             begin = time.process_time()
             collections.deque(candidates[name](chunk), maxlen=0)
             times[name].append((time.process_time() - begin) / len(chunk))

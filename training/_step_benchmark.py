@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 
+from pixmodels.training import benchmarks
+
 _PATCHES = 529  # Of PIXEL's window.
 _SENTENCE = 50  # Patches of a sentence, end patch included.
 _SECONDS = 1.0  # In a round, at least one step.
@@ -157,9 +159,7 @@ def _compare(title, specs, rounds):
         times = {name: [] for name in specs}
         peaks = dict.fromkeys(specs, 0)
         for number in range(rounds):
-            names = list(specs)
-            turn = number % len(names)
-            for name in names[turn:] + names[:turn]:
+            for name in benchmarks.turns(specs, number):
                 answer = processes[name].ask()
                 times[name].append(answer["seconds"])
                 peaks[name] = max(peaks[name], answer["peak"])

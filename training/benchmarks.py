@@ -48,9 +48,7 @@ def measure(candidates, rounds, seconds=0.2):
     for function in candidates.values():
         function()  # compiles
     for number in range(rounds):
-        names = list(candidates)
-        # Each round starts with another candidate.
-        for name in names[number % len(names) :] + names[: number % len(names)]:
+        for name in turns(candidates, number):
             times[name].append(_time(candidates[name], seconds))
     first = times[next(iter(candidates))]
     timings = []
@@ -66,6 +64,18 @@ def measure(candidates, rounds, seconds=0.2):
             )
         )
     return timings
+
+
+def turns(names, number):
+    """The names, as a list, in the order of a round: each begins with another.
+
+    Args:
+        names: iterable of str.
+        number: int, which round.
+    """
+    names = list(names)
+    turn = number % len(names)
+    return names[turn:] + names[:turn]
 
 
 def attention(lengths, rounds, *, width=128, heads=4, batch=2):

@@ -7,7 +7,6 @@ import contextlib
 
 from pixmodels.training.meters import Meter
 from pixmodels.training.pipeline import Pipeline
-from pixmodels.training.team import team_of
 
 
 def evaluate(driver, pipeline, stopped=lambda: False):
@@ -23,7 +22,7 @@ def evaluate(driver, pipeline, stopped=lambda: False):
         None if it was stopped.
     """
     meter = Meter()
-    for batch in pipeline.evaluation_batches(team_of(driver).host):
+    for batch in pipeline.evaluation_batches(driver.team.host):
         if stopped():
             return None
         meter.add(driver.fetch(driver.eval_step(batch)))
@@ -109,7 +108,7 @@ class Evaluator:
         """
         if not self._needs_best:
             return
-        host = team_of(self._driver).host
+        host = self._driver.team.host
         batch = next(self._pipeline().evaluation_batches(host))
         names = list(self._driver.fetch(self._driver.eval_step(batch)))
         if self._config.best_metric not in names:

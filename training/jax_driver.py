@@ -1,7 +1,8 @@
 """Runs the step definition on jax, data-parallel over a mesh of devices.
 
 The same methods as the TensorFlow driver, the same checkpoints. Not here: the
-step itself (`_jax_step`), the loop, checkpoints on disk, batches, progress.
+step itself (`_jax_step`), the loop, checkpoints on disk, batches, progress,
+what drivers of all backends share (`_driver`).
 """
 
 import contextlib
@@ -13,11 +14,15 @@ import keras
 import numpy as np
 from jax.sharding import Mesh
 
-from pixmodels.training import variables as variables_lib
+from pixmodels.training._driver import Driver
+from pixmodels.training._driver import check_backend
+from pixmodels.training._driver import check_batch_size
+from pixmodels.training._driver import check_trainable
+from pixmodels.training._driver import loss_first
+from pixmodels.training._driver import make_model
 from pixmodels.training._jax_step import AXIS
 from pixmodels.training._jax_step import JaxStep
 from pixmodels.training._settings import nearest
-from pixmodels.training.precision import dtype_policy
 from pixmodels.training.prefetcher import Placed
 from pixmodels.training.schedules import schedule_of
 from pixmodels.training.updates import Updates
@@ -25,7 +30,7 @@ from pixmodels.training.updates import Updates
 STRATEGIES = ("one_device", "none", "mesh", "mesh:K")
 
 
-class JaxDriver:
+class JaxDriver(Driver):
     """A model, its optimizer and the compiled steps that move them.
 
     One function under `jax.jit` computes `loss_sums`, gradients of
@@ -46,23 +51,11 @@ class JaxDriver:
     """
 
     def __init__(self, model, config, example_batch, mesh=None):
-        if keras.backend.backend() != "jax":
-            raise ValueError(
-                "Expected Keras on the jax backend for the jax driver; set "
-                "KERAS_BACKEND=jax. "
-                f"Received: backend={keras.backend.backend()!r}"
-            )
+        check_backend("jax", "jax")
         self.config = config
         mesh = mesh or make_mesh(config.strategy)
         self.num_replicas = mesh.size
-        rows = self.num_replicas * config.accumulate_steps
-        if config.batch_size % rows:
-            raise ValueError(
-                "Expected batch_size to be a multiple of the number of "
-                f"devices times accumulate_steps, {self.num_replicas} * "
-                f"{config.accumulate_steps}. "
-                f"Received: batch_size={config.batch_size}"
-            )
+        check_batch_size(config, self.num_replicas, "devices")
         self.schedule = schedule_of(config)
         self._compiled = set()
         self._model = build_model(model, config, example_batch)
@@ -80,10 +73,6 @@ class JaxDriver:
     def scope(self):
         """Context in which the model's variables may be assigned."""
         return self._assigning()
-
-    def learning_rate(self, step):
-        """The learning rate of update number `step`, as a float."""
-        return float(self.schedule(step))
 
     def is_compiled(self, batch, training=True, steps=1):
         """False if a step on this batch would first have to compile.
@@ -127,7 +116,7 @@ class JaxDriver:
     def fetch(self, handle):
         """Waits for a step; result as `TensorFlowDriver`'s."""
         arrays = jax.device_get(handle)
-        names = sorted(arrays, key=lambda name: (name != "loss", name))
+        names = loss_first(arrays)
         return {k: (float(arrays[k][0]), float(arrays[k][1])) for k in names}
 
     def fetch_all(self, handle):
@@ -150,25 +139,6 @@ class JaxDriver:
             key: np.array(variable.value)
             for key, variable in self._keyed().items()
         }
-
-    def load_state(self, arrays, what="checkpoint"):
-        """Takes back what `state` gave, here or in the TensorFlow driver.
-
-        Raises:
-            ValueError: if an array is missing, unexpected or misshapen; all
-                are listed, and nothing is changed.
-        """
-        keyed = self._keyed()
-        with self.scope():
-            variables_lib.assign_all(
-                list(keyed.values()), list(keyed), arrays, what
-            )
-
-    def _keyed(self):
-        model = self._model
-        keys = variables_lib.variable_keys(model.variables, model.name)
-        keyed = {f"model/{k}": v for k, v in zip(keys, model.variables)}
-        return keyed | self.updates.keyed()
 
     @contextlib.contextmanager
     def _assigning(self):
@@ -199,11 +169,6 @@ class JaxDriver:
 
     def _key(self, step):
         return np.array([self.config.seed, step], np.int32)
-
-    @staticmethod
-    def _signature(batch, training):
-        shapes = [(k, a.shape, str(a.dtype)) for k, a in sorted(batch.items())]
-        return training, tuple(shapes)
 
 
 def make_mesh(name):
@@ -266,14 +231,7 @@ def build_model(model, config, example_batch):
     # `keras.utils.set_random_seed` would import TensorFlow where it can.
     random.seed(config.seed)
     np.random.seed(config.seed)  # noqa: NPY002
-    if not isinstance(model, keras.Model):
-        with dtype_policy(config.dtype):
-            model = model()
-    if not hasattr(model, "loss_sums"):
-        raise ValueError(
-            "Expected a model with a method loss_sums(batch, key, "
-            f"training). Received: model={model!r}"
-        )
+    model = make_model(model, config)
     # Shapes alone build whatever is not built yet; nothing is computed.
     first = {
         name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype)
@@ -286,9 +244,5 @@ def build_model(model, config, example_batch):
             first,
             key,
         )
-    if not model.trainable_variables:
-        raise ValueError(
-            "Expected a model with trainable weights. "
-            f"Received: model={model!r}"
-        )
+    check_trainable(model)
     return model

@@ -235,8 +235,3 @@ def _is_loss(error):
     return isinstance(error, tf.errors.UnavailableError) or (
         "Collective ops is aborted" in str(error)
     )
-
-
-def team_of(driver):
-    """The team of a driver; `Team()` where it has none."""
-    return getattr(driver, "team", None) or Team()

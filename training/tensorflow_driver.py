@@ -1,7 +1,7 @@
 """Runs the step definition on TensorFlow, under any `tf.distribute` strategy.
 
 Public TensorFlow and Keras API only. Not here: the loop, checkpoints on disk,
-batches, progress. A driver for another backend has the same methods.
+batches, progress, what drivers of all backends share (`_driver`).
 """
 
 import contextlib
@@ -17,15 +17,19 @@ from pixmodels.training import _malloc
 from pixmodels.training import strategies
 from pixmodels.training import team
 from pixmodels.training import updates
-from pixmodels.training import variables as variables_lib
+from pixmodels.training._driver import Driver
+from pixmodels.training._driver import check_backend
+from pixmodels.training._driver import check_batch_size
+from pixmodels.training._driver import check_trainable
+from pixmodels.training._driver import loss_first
+from pixmodels.training._driver import make_model
 from pixmodels.training.accumulation import accumulated
-from pixmodels.training.precision import dtype_policy
 from pixmodels.training.prefetcher import Placed
 from pixmodels.training.schedules import schedule_of
 from pixmodels.training.updates import Updates
 
 
-class TensorFlowDriver:
+class TensorFlowDriver(Driver):
     """A model, its optimizer and the compiled steps that move them.
 
     Everything that owns variables is made inside the strategy's scope. A step
@@ -53,12 +57,7 @@ class TensorFlowDriver:
     """
 
     def __init__(self, model, config, example_batch, strategy=None):
-        if keras.backend.backend() != "tensorflow":
-            raise ValueError(
-                "Expected Keras on the tensorflow backend for the TensorFlow "
-                "driver; set KERAS_BACKEND=tensorflow. "
-                f"Received: backend={keras.backend.backend()!r}"
-            )
+        check_backend("tensorflow", "TensorFlow")
         _malloc.keep_freed()
         self.config = config
         self.strategy = strategy or strategies.make(
@@ -66,7 +65,7 @@ class TensorFlowDriver:
         )
         self.team = team.of(self.strategy)
         self.num_replicas = self.strategy.num_replicas_in_sync
-        _check_batch_size(config, self.num_replicas)
+        check_batch_size(config, self.num_replicas, "replicas")
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
         # A TPU program is compiled as a whole, with what is inside it.
@@ -79,8 +78,8 @@ class TensorFlowDriver:
         self.schedule = schedule_of(config)
         self._compiled = set()
         with self.team.watch(), self.strategy.scope():
-            self.model = self._build_model(model, example_batch)
-            self.updates = Updates(self.model, config, self.schedule)
+            self._model = self._build_model(model, example_batch)
+            self.updates = Updates(self._model, config, self.schedule)
         self._trainable = self.updates.trainable
         # Plain variables: one replica, without the machinery of a strategy.
         self._plain = not _is_distributed(self._trainable[0])
@@ -92,15 +91,6 @@ class TensorFlowDriver:
     def scope(self):
         """Context in which the model's variables may be assigned."""
         return self.strategy.scope()
-
-    @property
-    def is_chief(self):
-        """Whether this process writes the files of the run."""
-        return self.team.is_chief
-
-    def learning_rate(self, step):
-        """The learning rate of update number `step`, as a float."""
-        return float(self.schedule(step))
 
     def is_compiled(self, batch, training=True, steps=1):
         """False if a step on this batch would first have to compile.
@@ -193,8 +183,7 @@ class TensorFlowDriver:
             dict from metric to `(numerator, count)`, floats, summed over all
             replicas.
         """
-        names = sorted(handle, key=lambda name: (name != "loss", name))
-        arrays = {name: handle[name].numpy() for name in names}
+        arrays = {name: handle[name].numpy() for name in loss_first(handle)}
         return {k: (float(v[0]), float(v[1])) for k, v in arrays.items()}
 
     def fetch_all(self, handle):
@@ -221,35 +210,9 @@ class TensorFlowDriver:
             for key, variable in self._keyed().items()
         }
 
-    def load_state(self, arrays, what="checkpoint"):
-        """Takes back what `state` gave; strict.
-
-        Raises:
-            ValueError: if an array is missing, unexpected or misshapen; all
-                are listed, and nothing is changed.
-        """
-        keyed = self._keyed()
-        with self.strategy.scope():
-            variables_lib.assign_all(
-                list(keyed.values()), list(keyed), arrays, what
-            )
-
-    def _keyed(self):
-        model = self.model
-        keys = variables_lib.variable_keys(model.variables, model.name)
-        keyed = {f"model/{k}": v for k, v in zip(keys, model.variables)}
-        return keyed | self.updates.keyed()
-
     def _build_model(self, model, example_batch):
         keras.utils.set_random_seed(self.config.seed)
-        if not isinstance(model, keras.Model):
-            with dtype_policy(self.config.dtype):
-                model = model()
-        if not hasattr(model, "loss_sums"):
-            raise ValueError(
-                "Expected a model with a method loss_sums(batch, key, "
-                f"training). Received: model={model!r}"
-            )
+        model = make_model(model, self.config)
         # One example, run eagerly, builds whatever is not built yet.
         first = {name: tf.constant(a[:1]) for name, a in example_batch.items()}
         model.loss_sums(first, self._key(0), training=False)
@@ -257,11 +220,7 @@ class TensorFlowDriver:
             self._like = updates.stacked(
                 *model.loss_sums(first, self._key(0), training=True)
             )
-        if not model.trainable_variables:
-            raise ValueError(
-                "Expected a model with trainable weights. "
-                f"Received: model={model!r}"
-            )
+        check_trainable(model)
         if self.num_replicas > 1 and not all(
             map(_is_distributed, model.trainable_variables)
         ):
@@ -439,21 +398,6 @@ class TensorFlowDriver:
 
     def _key(self, step):
         return tf.constant(np.array([self.config.seed, step], np.int32))
-
-    @staticmethod
-    def _signature(batch, training):
-        shapes = [(k, a.shape, str(a.dtype)) for k, a in sorted(batch.items())]
-        return training, tuple(shapes)
-
-
-def _check_batch_size(config, num_replicas):
-    parts = config.accumulate_steps
-    if config.batch_size % (num_replicas * parts):
-        each = f" times accumulate_steps, {parts}" if parts > 1 else ""
-        raise ValueError(
-            "Expected batch_size to be a multiple of the number of replicas, "
-            f"{num_replicas}{each}. Received: batch_size={config.batch_size}"
-        )
 
 
 def _is_distributed(variable):

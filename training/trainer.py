@@ -26,7 +26,6 @@ from pixmodels.training.pipeline import Pipeline
 from pixmodels.training.precision import LEAST_LOSS_SCALE
 from pixmodels.training.saver import Saver
 from pixmodels.training.step_groups import step_groups
-from pixmodels.training.team import team_of
 from pixmodels.training.throughput import Throughput
 
 # Seconds between looks at the results of steps, where nothing is logged.
@@ -131,7 +130,7 @@ class Trainer:
         self._evaluator = Evaluator(
             self.driver, eval_source, config, buckets, pack, scores
         )
-        self._team = team_of(self.driver)
+        self._team = self.driver.team
         if progress is None and not self.is_chief:
             self.progress = progress_lib.NoProgress()
         self._claim(workdir)

@@ -367,6 +367,7 @@ def test_a_disk_that_fills_up_ends_the_run(tmp_path):
     def train_step(batch, number):
         done.append(number)
         if number == 7:
+            run._saver.wait()  # the checkpoint of step 5 is whole
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
         if number == 10:  # the write after step 10 has failed by now
             run._saver._thread.join()
