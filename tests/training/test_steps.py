@@ -6,6 +6,7 @@ import toys
 
 from pixmodels.training import Trainer
 from pixmodels.training import workdir
+from pixmodels.training._driver import check_batch_size
 from pixmodels.training.step_groups import step_groups
 from pixmodels.training.tensorflow_driver import TensorFlowDriver
 
@@ -121,14 +122,10 @@ def test_evaluation_of_averages(tmp_path):
 
 
 def test_parts_must_fill_the_batch():
-    batch = toys.ToySource().get_batch(np.arange(6), None, 0, 0)
     config = toys.config(accumulate_steps=3)
-    driver = TensorFlowDriver(toys.ToyModel, config, batch)
-    driver.num_replicas = 4
-    from pixmodels.training import tensorflow_driver
-
+    check_batch_size(config, 2, "replicas")
     with pytest.raises(ValueError, match="4 times accumulate_steps, 3"):
-        tensorflow_driver._check_batch_size(config, 4)
+        check_batch_size(config, 4, "replicas")
 
 
 def test_parts_with_other_metrics():

@@ -1,4 +1,5 @@
 import json
+import logging
 import resource
 import warnings
 
@@ -368,6 +369,8 @@ def test_a_disk_that_fills_up_ends_the_run(tmp_path):
         done.append(number)
         if number == 7:
             run._saver.wait()  # the checkpoint of step 5 is whole
+            # What TensorFlow logs goes into a file of pytest's, too.
+            logging.disable(logging.CRITICAL)
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
         if number == 10:  # the write after step 10 has failed by now
             run._saver._thread.join()
@@ -379,6 +382,7 @@ def test_a_disk_that_fills_up_ends_the_run(tmp_path):
             run.train()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        logging.disable(logging.NOTSET)
     assert done[-1] in (9, 10)
     assert run.train().step == 13  # there is room again
     again = trainer(tmp_path, toys.config(log_every=99))
