@@ -112,7 +112,7 @@ def benchmark(args):
 
     rounds = args.rounds
     if rounds is None:
-        rounds = 20 if args.what == "renderer" else 7
+        rounds = 20 if args.overhead or args.what == "renderer" else 7
     if rounds < 1:
         raise ValueError(
             f"Expected at least one round. Received: --rounds {rounds}"
@@ -129,7 +129,7 @@ def benchmark(args):
         _quiet.load_tensorflow()
         config = recipes.load(args.config or "pixel_tiny_cldr")
         config = _settings.override(config, args.set)
-        _overhead_benchmark.run(config, rounds=args.rounds or 20)
+        _overhead_benchmark.run(config, rounds=rounds)
         return
     if args.what == "train-step":
         from pixmodels.training import _step_benchmark

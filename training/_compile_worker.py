@@ -67,18 +67,15 @@ def main():
 
 def batch_of(config):
     """dict name -> (shape, dtype) of a pre-training batch of a config."""
-    model, rows = config.model, config.train.batch_size
-    height, width, _ = model.image_shape
-    shapes = {
-        "pixels": ((rows, height, width), "uint8"),
-        "num_patches": ((rows,), "int32"),
-        "weight": ((rows,), "float32"),
-        "example_id": ((rows,), "int32"),
-    }
-    if model.masking != "random":
-        patches = (height // model.patch_size) * (width // model.patch_size)
-        shapes["patch_mask"] = ((rows, patches), "uint8")
-    return shapes
+    from pixmodels.training import experiment
+
+    model = experiment.build_model(config)
+    found = model.batch_spec(config.train.batch_size)
+    if config.model.masking != "random":
+        rows, columns = model.encoder.grid
+        shape = (config.train.batch_size, rows * columns)
+        found["patch_mask"] = (shape, "uint8")
+    return found
 
 
 def _chips(spec):

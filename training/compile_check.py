@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 
 from pixmodels.training import _settings
+from pixmodels.training._own_data import image_shape
+from pixmodels.training._task_data import row_shape
 
 _TOPOLOGY = re.compile(r"v\d+\w*:\d+x\d+(x\d+)?")
 _WORKER = "pixmodels.training._compile_worker"
@@ -139,11 +141,9 @@ class CompileCheck:
                 f"Received: task={config.task!r}"
             )
         if not model.image_shape:
-            shape = (
-                model.patch_size,
-                model.patch_size * model.max_patches,
-                model.channels,
-            )
+            shape = row_shape(config)
+            if not model.reads_text:
+                shape = image_shape(config.data.options.get("size"), config)
             model = dataclasses.replace(model, image_shape=shape)
         train = config.train
         rows = self.chips * train.accumulate_steps

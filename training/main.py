@@ -312,7 +312,7 @@ def _add_benchmark(commands):
     command.add_argument(
         "--rounds",
         type=int,
-        help="interleaved rounds (default 7; for the renderer 20)",
+        help="interleaved rounds (default 7; for renderer and --overhead 20)",
     )
     command.add_argument(
         "--text",

@@ -20,6 +20,18 @@ def _model(**settings):
     )
 
 
+def _train(**settings):
+    return TrainConfig(
+        steps=1500,
+        batch_size=64,
+        learning_rate=1e-3,
+        warmup_steps=100,
+        weight_decay=0.05,
+        eval_every=500,
+        **settings,
+    )
+
+
 @recipe
 def digits_vit():
     """A small ViT on scikit-learn's 8 x 8 digits.
@@ -33,12 +45,32 @@ def digits_vit():
         task="finetune",
         model=_model(kind="image_classifier"),
         data=DataConfig(name="digits"),
-        train=TrainConfig(
-            steps=1500,
-            batch_size=64,
-            learning_rate=1e-3,
-            warmup_steps=100,
-            weight_decay=0.05,
-            eval_every=500,
+        train=_train(),
+    )
+
+
+@recipe
+def vit_mae_digits():
+    """A tiny masked autoencoder on scikit-learn's 8 x 8 digits.
+
+    Command: `pixmodels pretrain --config vit_mae_digits`.
+    Hardware: two cores of a Xeon. Not yet run.
+    """
+    return ExperimentConfig(
+        name="vit_mae_digits",
+        task="pretrain",
+        model=_model(
+            kind="masked_autoencoder",
+            backbone="vit",
+            dropout_rate=0.0,
+            attention_dropout=0.0,
+            decoder_num_layers=1,
+            decoder_num_heads=4,
+            decoder_hidden_dim=64,
+            decoder_mlp_dim=128,
+            mask_ratio=0.5,
+            norm_pix_loss=False,
         ),
+        data=DataConfig(name="digits"),
+        train=_train(beta_2=0.95),
     )

@@ -10,6 +10,7 @@ from pixmodels.training.config import ModelConfig
 from pixmodels.training.config import RendererConfig
 from pixmodels.training.config import TrainConfig
 from pixmodels.training.recipes._registry import recipe
+from pixmodels.training.recipes._sizes import TINY
 
 _WINDOW = 128
 
@@ -29,19 +30,10 @@ def pixel_tiny_text():
         task="pretrain",
         model=ModelConfig(
             kind="masked_autoencoder",
-            num_layers=4,
-            num_heads=4,
-            hidden_dim=128,
-            mlp_dim=512,
-            decoder_num_layers=2,
-            decoder_num_heads=4,
-            decoder_hidden_dim=96,
-            decoder_mlp_dim=384,
+            **TINY,
             max_patches=_WINDOW,
             positions="learned",
             pixel_offset=1.0,
-            dropout_rate=0.0,
-            attention_dropout=0.0,
         ),
         data=DataConfig(name="text", buckets=(_WINDOW,), pack=True, workers=1),
         renderer=RendererConfig(max_patches=_WINDOW),
@@ -72,19 +64,10 @@ def vit_mae_images():
         model=ModelConfig(
             kind="masked_autoencoder",
             backbone="vit",
+            **TINY,
             positions="learned",
-            num_layers=4,
-            num_heads=4,
-            hidden_dim=128,
-            mlp_dim=512,
             patch_size=4,
             channels=3,
-            dropout_rate=0.0,
-            attention_dropout=0.0,
-            decoder_num_layers=2,
-            decoder_num_heads=4,
-            decoder_hidden_dim=96,
-            decoder_mlp_dim=384,
             mask_ratio=0.75,
         ),
         data=DataConfig(name="images", options={"size": 32}, workers=1),

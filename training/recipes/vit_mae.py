@@ -12,51 +12,13 @@ from pixmodels.training.config import ModelConfig
 from pixmodels.training.config import TrainConfig
 from pixmodels.training.recipes._registry import recipe
 
-
-@recipe
-def vit_mae_digits():
-    """A tiny masked autoencoder on scikit-learn's 8 x 8 digits.
-
-    Command: `pixmodels pretrain --config vit_mae_digits`.
-    Hardware: two cores of a Xeon. Not yet run.
-    """
-    return ExperimentConfig(
-        name="vit_mae_digits",
-        task="pretrain",
-        model=ModelConfig(
-            kind="masked_autoencoder",
-            backbone="vit",
-            positions="learned",
-            num_layers=3,
-            num_heads=4,
-            hidden_dim=64,
-            mlp_dim=128,
-            patch_size=2,
-            channels=1,
-            dropout_rate=0.0,
-            attention_dropout=0.0,
-            decoder_num_layers=1,
-            decoder_num_heads=4,
-            decoder_hidden_dim=64,
-            decoder_mlp_dim=128,
-            mask_ratio=0.5,
-            norm_pix_loss=False,
-        ),
-        data=DataConfig(name="digits"),
-        train=TrainConfig(
-            steps=1500,
-            batch_size=64,
-            learning_rate=1e-3,
-            warmup_steps=100,
-            weight_decay=0.05,
-            beta_2=0.95,
-            eval_every=500,
-        ),
-    )
-
-
 _IMAGES = 1_281_167
 _BATCH = 4096
+_DATA = DataConfig(
+    name="images",
+    options={"size": 224, "augment": "crop_flip"},
+    workers=8,
+)
 
 
 def _pretrain(name, size):
@@ -75,11 +37,7 @@ def _pretrain(name, size):
             mask_ratio=0.75,
             norm_pix_loss=True,
         ),
-        data=DataConfig(
-            name="images",
-            options={"size": 224, "augment": "crop_flip"},
-            workers=8,
-        ),
+        data=_DATA,
         train=TrainConfig(
             steps=round(800 * epoch),
             batch_size=_BATCH,
@@ -146,11 +104,7 @@ def vit_base_finetune():
             final_norm=False,
             pooled_norm=True,
         ),
-        data=DataConfig(
-            name="images",
-            options={"size": 224, "augment": "crop_flip"},
-            workers=8,
-        ),
+        data=_DATA,
         train=TrainConfig(
             steps=round(100 * epoch),
             batch_size=batch,
