@@ -145,11 +145,36 @@ def benchmark(args):
         _benchmark_pipeline(args, rounds)
         return
     if args.what == "attention":
-        lengths = _whole_numbers("--lengths", args.lengths)
-        benchmarks.attention(lengths, rounds)
+        _benchmark_attention(args, rounds)
     else:
         config = recipes.load(args.config or "digits_vit")
         benchmarks.step(_settings.override(config, args.set), rounds)
+
+
+def _benchmark_attention(args, rounds):
+    from pixmodels import attention
+
+    names = _names(args.attention) or attention.names()
+    lengths = _whole_numbers("--lengths", args.lengths)
+    if args.peers:
+        from pixmodels.training import _peer_benchmark
+
+        _peer_benchmark.run(names, lengths, rounds=rounds, threads=args.threads)
+        return
+    from pixmodels.training import _attention_benchmark
+
+    _attention_benchmark.run(
+        names,
+        lengths,
+        rounds=rounds,
+        threads=args.threads,
+        budget=args.budget,
+        plot=args.plot,
+    )
+
+
+def _names(text):
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _benchmark_pipeline(args, rounds):
@@ -173,7 +198,7 @@ def _benchmark_pages(args):
     from pixmodels.training import _long_pages
 
     _need_text(args.text)
-    names = [name.strip() for name in args.attention.split(",")]
+    names = _names(args.attention or "softmax,local")
     _quiet.load_tensorflow()
     from pixmodels import attention
 

@@ -30,7 +30,7 @@ def main():
     # What libraries print must not mix with the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    step = _ENGINES[spec["engine"]](spec)
+    step = _engine(spec["engine"])(spec)
     loss = step()  # Compiles.
     _answer(answers, losses=[loss])
     for line in sys.stdin:
@@ -54,7 +54,7 @@ def _pixels(spec, shape):
 
 def _ours(spec):
     """A step of our trainer's driver, as a function that gives the loss."""
-    _load_tensorflow(spec["threads"])
+    load_tensorflow(spec["threads"])
     from pixmodels.training.config import TrainConfig
     from pixmodels.training.tensorflow_driver import TensorFlowDriver
 
@@ -87,7 +87,7 @@ def _stepper(driver, batch_of):
 
 def _pages(spec):
     """Masked pre-training on pages of a file, one after the other."""
-    _load_tensorflow(spec["threads"])
+    load_tensorflow(spec["threads"])
     from pixmodels.training.config import TrainConfig
     from pixmodels.training.tensorflow_driver import TensorFlowDriver
 
@@ -150,7 +150,7 @@ def _autoencoder(encoder, decoder):
     )
 
 
-def _load_tensorflow(threads):
+def load_tensorflow(threads):
     os.environ["KERAS_BACKEND"] = "tensorflow"
     from pixmodels.training import _quiet
 
@@ -231,6 +231,15 @@ def _peer(spec):
 
 
 _ENGINES = {"pixmodels": _ours, "pages": _pages, "transformers": _peer}
+
+
+def _engine(name):
+    if name in _ENGINES:
+        return _ENGINES[name]
+    from pixmodels.training import _mixer_engines
+
+    return _mixer_engines.ENGINES[name]
+
 
 if __name__ == "__main__":
     main()

@@ -10,8 +10,6 @@ import platform
 import statistics
 import time
 
-import numpy as np
-
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
@@ -49,7 +47,7 @@ def measure(candidates, rounds, seconds=0.2):
         function()  # compiles
     for number in range(rounds):
         for name in turns(candidates, number):
-            times[name].append(_time(candidates[name], seconds))
+            times[name].append(seconds_of(candidates[name], seconds))
     first = times[next(iter(candidates))]
     timings = []
     for name, values in times.items():
@@ -76,31 +74,6 @@ def turns(names, number):
     names = list(names)
     turn = number % len(names)
     return names[turn:] + names[:turn]
-
-
-def attention(lengths, rounds, *, width=128, heads=4, batch=2):
-    """Prints each registered mixer's time over softmax's.
-
-    Forward pass and gradients of one layer, compiled by XLA, float32.
-
-    Args:
-        lengths: list of N, tokens.
-        rounds: int.
-        width, heads, batch: D, A and B.
-    """
-    from pixmodels import attention as mixers
-
-    head(f"one layer, forward + gradients, B={batch} D={width} A={heads}")
-    for length in lengths:
-        candidates = {}
-        for name in ("softmax", *mixers.names()):
-            try:
-                candidates[name] = _mixer_step(
-                    mixers.get(name), (batch, length, width), heads
-                )
-            except ValueError as error:
-                print(f"N={length:<6} {name:24} not measured: {error}")
-        _show(f"N={length:<6}", measure(candidates, rounds))
 
 
 def step(config, rounds):
@@ -136,27 +109,8 @@ def step(config, rounds):
     _show("step", measure(candidates, rounds))
 
 
-def _mixer_step(mixer, shape, heads):
-    import keras
-    import tensorflow as tf
-
-    keras.utils.set_random_seed(0)
-    layer = mixer(heads)
-    x = tf.constant(np.random.default_rng(0).normal(size=shape), "float32")
-    layer(x)
-
-    @tf.function(jit_compile=True, autograph=False)
-    def run(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            loss = tf.reduce_sum(tf.square(layer(x)))
-        # Of the input, too: some mixers have no weights.
-        return tape.gradient(loss, [x, *layer.trainable_variables])
-
-    return lambda: [gradient.numpy() for gradient in run(x)]
-
-
-def _time(function, seconds):
+def seconds_of(function, seconds=0.2):
+    """Seconds of a call, the mean over as many as fit; at least one."""
     begin, calls = time.perf_counter(), 0
     while calls == 0 or time.perf_counter() - begin < seconds:
         function()

@@ -306,8 +306,8 @@ def _add_benchmark(commands):
     )
     command.add_argument(
         "--lengths",
-        default="64,256,1024",
-        help="sequence lengths, for attention (default 64,256,1024)",
+        default="1024,4096",
+        help="tokens, for attention (default 1024,4096)",
     )
     command.add_argument(
         "--rounds",
@@ -329,9 +329,31 @@ def _add_benchmark(commands):
     )
     command.add_argument(
         "--attention",
-        default="softmax,local",
-        help="mixers, for long-pages: names with commas between "
-        "(default softmax,local)",
+        default="",
+        metavar="NAME,...",
+        help="mixers, for attention (default all) and long-pages (default "
+        "softmax,local)",
+    )
+    command.add_argument(
+        "--threads", type=int, default=1, help="for attention (default 1)"
+    )
+    command.add_argument(
+        "--peers",
+        action="store_true",
+        help="for attention: our layers beside those of packages for torch",
+    )
+    command.add_argument(
+        "--budget",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="for attention: calls that would take longer, by the growth so "
+        "far, are left out (default 60)",
+    )
+    command.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="for attention: where times and memory over lengths are drawn",
     )
     command.add_argument(
         "--steps", type=int, default=200, help="for long-pages (default 200)"

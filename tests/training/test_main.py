@@ -200,11 +200,3 @@ def test_finetune_evaluate_export(tmp_path, capsys):
     output = tmp_path / "saved"
     assert run("export", "--workdir", workdir, "--output", str(output)) == 0
     assert (output / "saved_model.pb").exists()
-
-
-def test_benchmark_attention(capsys):
-    argv = ["benchmark", "attention", "--lengths", "7", "--rounds", "1"]
-    assert run(*argv) == 0
-    out = capsys.readouterr().out
-    for words in ("tensorflow", "cores", "N=7", "softmax", "local", "ms"):
-        assert words in out
