@@ -4,23 +4,19 @@ Here: folders, .gz, .xz, .bz2 and tar archives. Not here: what stands in the
 files (`text_files`).
 """
 
-import bz2
-import gzip
-import lzma
 import os
 import pathlib
 import shutil
 import tarfile
 import tempfile
-import zlib
 
 from pixmodels.tasks import _cache
+from pixmodels.tasks import _packed
 
-_OPEN = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-_PACKED = ("", *_OPEN)
+_PACKED = ("", *_packed.OPENERS)
 _TARS = tuple(f".tar{end}" for end in _PACKED) + (".tgz", ".txz", ".tbz2")
 _NAMES = tuple(f"*.txt{end}" for end in _PACKED)
-_DAMAGE = (EOFError, lzma.LZMAError, zlib.error, tarfile.TarError, OSError)
+_DAMAGE = (*_packed.DAMAGE, tarfile.TarError)
 
 
 def identity(path):
@@ -69,7 +65,7 @@ def expand(paths):
 
 def _plain(path):
     is_tar = path.name.endswith(_TARS)
-    if not is_tar and path.suffix not in _OPEN:
+    if not is_tar and path.suffix not in _packed.OPENERS:
         return [(str(path), str(path))]
     key = _cache.key_of(identity(path))
     done = _cache.folder("texts") / key
@@ -92,7 +88,8 @@ def _unpack(path, done, is_tar):
             _unpack_tar(path, partial)
         else:
             target = pathlib.Path(partial) / "text"
-            with _OPEN[path.suffix](path) as packed, target.open("wb") as file:
+            opener = _packed.OPENERS[path.suffix]
+            with opener(path) as packed, target.open("wb") as file:
                 shutil.copyfileobj(packed, file, 1 << 20)
         os.rename(partial, done)
     except _DAMAGE as error:

@@ -3,14 +3,12 @@
 Not here: what the lines mean (`read_conllu`, `read_table`, ...).
 """
 
-import bz2
-import gzip
 import json
-import lzma
 import re
 from pathlib import Path
 
-_OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+from pixmodels.tasks import _packed
+
 _SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev", "devel"),
@@ -31,15 +29,17 @@ def lines(path, encoding="utf-8"):
             file and line are named.
     """
     number = 0
-    try:
-        with _open(path) as file:
+    with _open(path) as file:
+        try:
             for number, raw in enumerate(file, 1):
                 line = raw.decode(encoding).rstrip("\r\n")
                 yield number, line.removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise wrong(path, number, f"text in {encoding}", str(error)) from error
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise wrong(path, number + 1, "a whole file", str(error)) from error
+        except UnicodeDecodeError as error:
+            expected = f"text in {encoding}"
+            raise wrong(path, number, expected, str(error)) from error
+        except _packed.DAMAGE as error:
+            expected = "a whole file"
+            raise wrong(path, number + 1, expected, str(error)) from error
 
 
 def load_json(path, encoding="utf-8"):
@@ -109,7 +109,7 @@ def _open(path):
         raise FileNotFoundError(
             f"Expected a file. Received: path={str(path)!r}, which is not one"
         )
-    return _OPENERS.get(path.suffix, open)(path, "rb")
+    return _packed.OPENERS.get(path.suffix, open)(path, "rb")
 
 
 def _in_folder(folder, suffixes):
@@ -121,8 +121,7 @@ def _in_folder(folder, suffixes):
         )
     found = {}
     for path in sorted(folder.iterdir()):
-        bare = path.name.removesuffix(path.suffix)
-        name = bare if path.suffix in _OPENERS else path.name
+        name = _packed.bare_name(path)
         if not name.endswith(tuple(suffixes)):
             continue
         words = re.split(r"[-_.]", name.lower())

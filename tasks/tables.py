@@ -5,6 +5,7 @@ import math
 import re
 from pathlib import Path
 
+from pixmodels.tasks import _packed
 from pixmodels.tasks import _text_files
 from pixmodels.tasks.labelled_text import LabelledText
 
@@ -86,9 +87,7 @@ def read_table(
 
 
 def _suffix(path):
-    name = Path(path)
-    plain = name.suffix in (".gz", ".xz", ".bz2")
-    return Path(name.stem).suffix if plain else name.suffix
+    return Path(_packed.bare_name(path)).suffix
 
 
 def _rows(path, kind, header, encoding):

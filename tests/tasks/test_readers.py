@@ -210,6 +210,15 @@ def test_compressed_and_damaged_files(file, tmp_path):
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(ValueError, match=r"a\.txt\.bz2"):
         tasks.read_tagged(path)
+    for suffix, module in ((".gz", gzip), (".xz", lzma), (".bz2", bz2)):
+        path = tmp_path / f"b.txt{suffix}"
+        for damage in (b"\xff", b"\x00\xff" * 7):
+            data = bytearray(module.compress(b"a O\nb O\n" * 99))
+            middle = len(data) // 2
+            data[middle : middle + len(damage)] = damage
+            path.write_bytes(data)
+            with pytest.raises(ValueError, match=rf"b\.txt\{suffix}:\d"):
+                tasks.read_tagged(path)
     latin = file("l.txt", "a O\né O\n", "latin-1")
     with pytest.raises(ValueError, match=r"l\.txt:2: .*utf-8"):
         tasks.read_tagged(latin)
