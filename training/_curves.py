@@ -6,6 +6,7 @@ Not here: how the figure looks (`plots`).
 import time
 from pathlib import Path
 
+from pixmodels.training import _whole_file
 from pixmodels.training.observers import Observer
 
 FILE = "curves.png"
@@ -60,6 +61,5 @@ def draw(lines, path):
 
     name = path.resolve().parent.name
     figure = plots.curves(lines, f"{name}, step {lines[-1]['step']:,}")
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png")
-    partial.replace(path)
+    with _whole_file.replacing(path) as partial:
+        figure.savefig(partial, format="png")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pixmodels.training import _whole_file
 from pixmodels.training.observers import Observer
 
 FOLDER = "pictures"
@@ -82,9 +83,8 @@ class Pictures(Observer):
             for name, images in found.items()
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        _pictures.sheet(found).save(partial, format="PNG", optimize=True)
-        partial.replace(path)
+        with _whole_file.replacing(path) as partial:
+            _pictures.sheet(found).save(partial, format="PNG", optimize=True)
 
 
 def examples(trainer):

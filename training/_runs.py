@@ -17,6 +17,7 @@ from pixmodels.training import plots
 from pixmodels.training import progress
 from pixmodels.training.config import ExperimentConfig
 from pixmodels.training.workdir import MAY_DIFFER
+from pixmodels.training.workdir import NOT_METRICS
 from pixmodels.training.workdir import History
 
 PLOT = "runs.png"
@@ -184,7 +185,7 @@ def _evaluation(lines):
     last = [line for line in lines if line.get("split") == "eval"][-1:]
     for line in last:
         for name, value in line.items():
-            if name not in ("step", "split", "time", "seconds"):
+            if name not in NOT_METRICS:
                 found[f"eval_{name}"] = value
     return found
 

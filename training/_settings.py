@@ -12,6 +12,8 @@ import types
 import typing
 from pathlib import Path
 
+from pixmodels.training import _whole_file
+
 _WORDS = {
     "true": True,
     "yes": True,
@@ -173,9 +175,8 @@ def save_json(values, path):
     """Writes a dict as indented JSON, all of it or nothing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(_plain(values), indent=2) + "\n")
-    partial.replace(path)
+    with _whole_file.replacing(path) as partial:
+        partial.write_text(json.dumps(_plain(values), indent=2) + "\n")
 
 
 def load_json(path):

@@ -9,10 +9,10 @@ from pathlib import Path
 from pixmodels.training import _run_pictures
 from pixmodels.training._event_file import EventFile
 from pixmodels.training.observers import Observer
+from pixmodels.training.workdir import NOT_METRICS
 from pixmodels.training.workdir import TIMES
 
 FOLDER = "tensorboard"
-_UNPLOTTED = ("step", "split", "time", "seconds")
 
 
 class TensorBoard(Observer):
@@ -59,7 +59,7 @@ class TensorBoard(Observer):
         values = {
             f"speed/{name}" if name in TIMES else name: value
             for name, value in line.items()
-            if name not in _UNPLOTTED and value is not None
+            if name not in NOT_METRICS and value is not None
         }
         file = self._files[line["split"]]
         file.add_scalars(values, line["step"], line.get("time"))

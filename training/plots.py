@@ -8,6 +8,8 @@ import itertools
 import math
 
 from pixmodels.renderers._libraries import load
+from pixmodels.training.workdir import NOT_METRICS
+from pixmodels.training.workdir import TIMES
 
 # What stands in a panel of its own, in this order, and its name there.
 _PANELS = {
@@ -17,8 +19,7 @@ _PANELS = {
     "patches_per_s": "patches / s",
     "examples_per_s": "examples / s",
 }
-_OWN = {"step", "split", "time", "seconds", "data_ms", "step_ms"}
-_OWN |= {"padding", "mfu"}
+_OWN = {*NOT_METRICS, *TIMES}
 _STYLES = ("-", "--", ":", "-.")
 _COLORS = 10
 

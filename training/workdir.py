@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from pixmodels.training import _settings
+from pixmodels.training import _whole_file
 
 # A run may go on with other values of these; any other change would make
 # the workdir a mixture of two runs.
@@ -38,6 +39,8 @@ MAY_DIFFER = (
     "train.worker_timeout",
     "data.workers",
 )
+# What a line of a history holds beside its metrics.
+NOT_METRICS = ("step", "split", "time", "seconds")
 # Values of a history that are times, or rates: no two runs agree in them.
 TIMES = (
     "time",
@@ -170,7 +173,5 @@ def _write_rows(file, columns, lines):
 
 
 def _replace(path, text):
-    """Writes a file, all of it or nothing."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    partial.replace(path)
+    with _whole_file.replacing(path) as partial:
+        partial.write_text(text)
