@@ -12,6 +12,7 @@ from pixmodels.attention.local import LocalAttention
 from pixmodels.attention.mixer import Mixer
 from pixmodels.attention.nystrom import NystromAttention
 from pixmodels.attention.performer import PerformerAttention
+from pixmodels.attention.reformer import ReformerAttention
 from pixmodels.attention.sliding_window import SlidingWindowAttention
 from pixmodels.attention.softmax import SoftmaxAttention
 
@@ -26,6 +27,7 @@ __all__ = [
     "Mixer",
     "NystromAttention",
     "PerformerAttention",
+    "ReformerAttention",
     "SlidingWindowAttention",
     "SoftmaxAttention",
     "get",

@@ -25,6 +25,7 @@ class Mixer(keras.layers.Layer):
         any_length: whether a graph can be made before lengths are known;
             mechanisms that cut blocks or segments need a static length.
         rotary: whether rotary positions exist for it.
+        projections: names of those of the input, fewer where some are shared.
         small_options: constructor arguments that make the mechanism do real
             work on a dozen tokens, for tests and pictures.
 
@@ -74,6 +75,7 @@ class Mixer(keras.layers.Layer):
     max_length = None
     any_length = True
     rotary = False
+    projections = ("query", "key", "value")
     small_options = {}
 
     def __init__(
@@ -124,9 +126,8 @@ class Mixer(keras.layers.Layer):
             position_tables.rotary_2d(self._head_dim, (1, 1))  # refuses early
         shape = (None, None, width)
         bias = self.use_bias if self.qkv_bias is None else self.qkv_bias
-        self.query = self._dense(inner, "query", shape, bias)
-        self.key = self._dense(inner, "key", shape, bias)
-        self.value = self._dense(inner, "value", shape, bias)
+        for name in self.projections:
+            setattr(self, name, self._dense(inner, name, shape, bias))
         shape = (None, None, inner)
         self.output_dense = self._dense(width, "output", shape, self.use_bias)
         self.dropout = Dropout(
