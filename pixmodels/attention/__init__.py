@@ -13,6 +13,7 @@ from pixmodels.attention.mixer import Mixer
 from pixmodels.attention.nystrom import NystromAttention
 from pixmodels.attention.performer import PerformerAttention
 from pixmodels.attention.reformer import ReformerAttention
+from pixmodels.attention.sinkhorn import SinkhornAttention
 from pixmodels.attention.sliding_window import SlidingWindowAttention
 from pixmodels.attention.softmax import SoftmaxAttention
 
@@ -28,6 +29,7 @@ __all__ = [
     "NystromAttention",
     "PerformerAttention",
     "ReformerAttention",
+    "SinkhornAttention",
     "SlidingWindowAttention",
     "SoftmaxAttention",
     "get",

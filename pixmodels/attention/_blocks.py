@@ -93,6 +93,23 @@ def prepend_mask(mask, allowed, prefix):
     return ops.concatenate([first, allowed], axis=-1)
 
 
+def scattered(x, places, length):
+    """Tokens of a subset at their places in the whole.
+
+    Args:
+        x: (B, K, D).
+        places: (B, K) int32 in [0, length), all different.
+        length: int.
+
+    Returns:
+        (B, length, D), 0 where there is none.
+    """
+    whole = ops.repeat(ops.zeros_like(x[:, :1]), length, axis=1)
+    row = ops.cumsum(ops.ones_like(places), axis=0) - 1
+    indices = ops.reshape(ops.stack([row, places], axis=-1), (-1, 2))
+    return ops.scatter_update(whole, indices, ops.reshape(x, (-1, x.shape[-1])))
+
+
 def full_mask(mask, query, causal, rows=None):
     """Which keys the first `rows` queries see when no window limits them.
 

@@ -81,7 +81,9 @@ class FNetMixer(Mixer):
             mixed = self._transform(x)
         else:
             places = self._places(positions, prefix, grid)
-            mixed = self._transform(_scattered(x, places, prefix, grid))
+            mixed = self._transform(
+                _blocks.scattered(x, places, prefix + grid[0] * grid[1])
+            )
             mixed = ops.take_along_axis(mixed, places[..., None], axis=1)
         return self.dropout(ops.cast(mixed, dtype), training=training)
 
@@ -109,13 +111,3 @@ class FNetMixer(Mixer):
         config = super().get_config()
         config.update(norm=self.norm)
         return config
-
-
-def _scattered(x, places, prefix, grid):
-    """(B, prefix + N, D) -> (B, prefix + R * C, D), 0 where there is none."""
-    whole = ops.repeat(
-        ops.zeros_like(x[:, :1]), prefix + grid[0] * grid[1], axis=1
-    )
-    row = ops.cumsum(ops.ones_like(places), axis=0) - 1
-    indices = ops.reshape(ops.stack([row, places], axis=-1), (-1, 2))
-    return ops.scatter_update(whole, indices, ops.reshape(x, (-1, x.shape[-1])))
