@@ -40,8 +40,9 @@ def rematerialized(layer, training=True):
     training)(x, mask=mask)` instead of `block(x, mask=mask)`.
 
     Args:
-        layer: callable with one tensor in front, whose gradient is wanted;
-            what else it takes is keyword arguments, without gradients.
+        layer: callable with one tensor in front; what else it takes is
+            keyword arguments. There are gradients of that tensor and of
+            `state`.
         training: falsy: the layer itself.
 
     Returns:
@@ -50,14 +51,15 @@ def rematerialized(layer, training=True):
     if not training or not _SCOPE.get():
         return layer
 
-    def run(x, **arguments):
+    def run(x, state=None, **arguments):
         # The second call comes when gradients are computed, outside the key
         # scope of the first.
         @random.in_this_scope
-        def call(x):
+        def call(x, *state):
+            carried = {"state": state[0]} if state else {}
             with remat_scope(False):  # what is inside is computed twice at most
-                return layer(x, **arguments)
+                return layer(x, **carried, **arguments)
 
-        return keras.remat(call)(x)
+        return keras.remat(call)(*([x] if state is None else [x, state]))
 
     return run

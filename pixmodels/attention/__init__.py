@@ -9,6 +9,7 @@ from pixmodels.attention.fnet import FNetMixer
 from pixmodels.attention.linear import LinearAttention
 from pixmodels.attention.linformer import LinformerAttention
 from pixmodels.attention.local import LocalAttention
+from pixmodels.attention.luna import LunaAttention
 from pixmodels.attention.mixer import Mixer
 from pixmodels.attention.nystrom import NystromAttention
 from pixmodels.attention.performer import PerformerAttention
@@ -25,6 +26,7 @@ __all__ = [
     "LinearAttention",
     "LinformerAttention",
     "LocalAttention",
+    "LunaAttention",
     "Mixer",
     "NystromAttention",
     "PerformerAttention",

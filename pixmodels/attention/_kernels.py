@@ -97,6 +97,27 @@ def attend_past(
     return _quotient(mixed[..., :-1], total)
 
 
+def sums_of_past(query, key, value, *, size):
+    """Query i over keys j <= i, without denominators, by blocks.
+
+    Args:
+        query, key: (B, A, N, M) at least float32.
+        value: (B, A, N, E).
+        size: tokens in a block.
+
+    Returns:
+        (B, A, N, E), the sums of `(q_i . k_j) v_j`.
+    """
+    length = _blocks.static_length(query, 2)
+    size = min(size, length)
+    query, key, value = (_blocks.split(x, 2, size) for x in (query, key, value))
+    pairs = ops.matmul(query, _turned(key))
+    pairs = pairs * ops.cast(_triangle(size), pairs.dtype)
+    mixed = ops.matmul(pairs, value)
+    before = _before(ops.matmul(_turned(key), value))
+    return _joined(mixed + ops.matmul(query, before), length)
+
+
 def _with_ones(value, mask):
     """Values in float32 and a 1 behind each, all 0 outside the mask.
 
@@ -145,7 +166,7 @@ def _before(sums, level=None):
     fan = min(_FAN, count)
     flat = (-1, *sums.shape[1:3], sums.shape[3] * sums.shape[4])
     groups = _blocks.split(ops.reshape(sums, flat), 2, fan)  # (B, A, g, fan, F)
-    strict = _triangle(fan, -1)
+    strict = ops.cast(_triangle(fan, -1), sums.dtype)
     if level is not None:
         # Filled up with the last level, so that it does not fall.
         end = ops.repeat(level[..., -1:], -count % fan + 1, axis=-1)

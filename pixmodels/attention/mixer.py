@@ -20,7 +20,7 @@ class Mixer(keras.layers.Layer):
         complexity: cost in the sequence length, as text.
         length_invariant: trimming padding leaves real outputs unchanged.
         permutation_equivariant: without positions, order does not matter.
-        stateful: takes and returns `state`.
+        stateful: takes and returns `state` (`initial_state`).
         max_length: longest sequence, or None.
         any_length: whether a graph can be made before lengths are known;
             mechanisms that cut blocks or segments need a static length.
@@ -51,13 +51,13 @@ class Mixer(keras.layers.Layer):
             the prefix, ascending; None means 0, 1, 2, ...
         prefix: int, tokens in front (class, registers) that local mechanisms
             treat as global.
-        state: for stateful mechanisms.
+        state: for stateful mechanisms, what the layer before gives on.
         training: bool, turns dropout on.
         grid: (R, C) ints, the grid of patches through which `positions`
             count row by row; None means one row.
 
     Returns:
-        (B, N, D).
+        (B, N, D); with a `state` the pair of it and the next state.
 
     Raises:
         ValueError: if `num_heads` does not divide D and no `head_dim` is
@@ -111,6 +111,24 @@ class Mixer(keras.layers.Layer):
         self.dropout_rate = dropout_rate
         self.salt = salt
         self.supports_masking = True
+
+    @classmethod
+    def options_of_block(cls, options, index):
+        """Constructor options of a stack's block of a number, from 0.
+
+        Args:
+            options: dict, those of the stack; it is not changed.
+            index: int.
+        """
+        return options
+
+    def initial_state(self, x):
+        """The `state` of the first of several layers, or None without one.
+
+        Args:
+            x: (B, N, D), as `call`.
+        """
+        return None
 
     def build(self, input_shape):
         width = input_shape[-1]

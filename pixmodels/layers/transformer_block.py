@@ -52,7 +52,7 @@ class TransformerBlock(keras.layers.Layer):
             `pixmodels.attention.Mixer`.
 
     Returns:
-        (B, N, D).
+        (B, N, D); with a `state` the pair of it and the next state.
     """
 
     def __init__(
@@ -180,6 +180,8 @@ class TransformerBlock(keras.layers.Layer):
             training=training,
             **options,
         )
+        if state is not None:
+            mixed, state = mixed
         mixed = self.dropout_1(mixed, training=training)
         if self.layer_scale is not None:
             mixed = self.scale_1(mixed)
@@ -188,7 +190,12 @@ class TransformerBlock(keras.layers.Layer):
         hidden = self.dropout_2(self.dense_2(hidden), training=training)
         if self.layer_scale is not None:
             hidden = self.scale_2(hidden)
-        return x + self.drop_path_2(hidden, training=training)
+        x = x + self.drop_path_2(hidden, training=training)
+        return x if state is None else (x, state)
+
+    def initial_state(self, x):
+        """The mixer's state before the first block, or None."""
+        return self.mixer.initial_state(x)
 
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         """The mixer's attention map for the block's input `x`."""

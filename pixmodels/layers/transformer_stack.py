@@ -1,5 +1,6 @@
 import keras
 
+from pixmodels._registry import MIXERS
 from pixmodels.layers.transformer_block import TransformerBlock
 from pixmodels.remat import rematerialized
 
@@ -8,7 +9,9 @@ from pixmodels.remat import rematerialized
 class TransformerStack(keras.layers.Layer):
     """Transformer blocks and a final LayerNorm: an encoder or a decoder.
 
-    Inside `pixmodels.remat.remat_scope` its blocks are rematerialised.
+    Inside `pixmodels.remat.remat_scope` its blocks are rematerialised. What a
+    mixer carries (`Mixer.initial_state`) goes from block to block and ends
+    with the last one.
 
     Args:
         num_layers: blocks.
@@ -65,9 +68,13 @@ class TransformerStack(keras.layers.Layer):
 
     def build(self, input_shape):
         last = max(1, self.num_layers - 1)
+        config = dict(self._block_config)
+        mixer = MIXERS.get(config["attention"])
+        options = config.pop("attention_options")
         self.blocks = [
             TransformerBlock(
-                **self._block_config,
+                **config,
+                attention_options=mixer.options_of_block(options, i),
                 drop_path_rate=self.drop_path_rate * i / last,
                 salt=f"{self.salt}/{i}",
                 name=f"block_{i}",
@@ -96,9 +103,12 @@ class TransformerStack(keras.layers.Layer):
         training=None,
         grid=None,
     ):
+        state = self._initial_state(x)
         for block in self.blocks:
-            x = rematerialized(block, training)(
+            x, state = _step(
+                rematerialized(block, training),
                 x,
+                state,
                 mask=mask,
                 positions=positions,
                 prefix=prefix,
@@ -106,6 +116,9 @@ class TransformerStack(keras.layers.Layer):
                 grid=grid,
             )
         return self.norm(x) if self.final_norm else x
+
+    def _initial_state(self, x):
+        return self.blocks[0].initial_state(x) if self.blocks else None
 
     def intermediate_names(self):
         """What `intermediates` can give, in the order of computation."""
@@ -129,7 +142,7 @@ class TransformerStack(keras.layers.Layer):
             dict with these names; blocks after the last one that is needed
             are not computed.
         """
-        found = {}
+        found, state = {}, self._initial_state(x)
         for i, block in enumerate(self.blocks):
             if len(found) == len(names):
                 return found
@@ -137,7 +150,7 @@ class TransformerStack(keras.layers.Layer):
                 found[f"block_{i}/attention"] = block.attention_map(x, **call)
             if len(found) == len(names):
                 return found
-            x = block(x, training=training, **call)
+            x, state = _step(block, x, state, training=training, **call)
             if f"block_{i}" in names:
                 found[f"block_{i}"] = x
         if "output" in names:
@@ -161,3 +174,10 @@ class TransformerStack(keras.layers.Layer):
             **self._block_config,
         )
         return config
+
+
+def _step(block, x, state, **call):
+    """A block's output and its next state, None where nothing is carried."""
+    if state is None:
+        return block(x, **call), None
+    return block(x, state=state, **call)
