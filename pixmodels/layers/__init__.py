@@ -12,6 +12,7 @@ from pixmodels.layers.layer_scale import LayerScale
 from pixmodels.layers.map_pooling import MAPPooling
 from pixmodels.layers.patch_embedding import PatchEmbedding
 from pixmodels.layers.position_embedding import PositionEmbedding
+from pixmodels.layers.reversible_stack import ReversibleStack
 from pixmodels.layers.transformer_block import TransformerBlock
 from pixmodels.layers.transformer_stack import TransformerStack
 
@@ -24,6 +25,7 @@ __all__ = [
     "MAPPooling",
     "PatchEmbedding",
     "PositionEmbedding",
+    "ReversibleStack",
     "TransformerBlock",
     "TransformerStack",
 ]

@@ -170,28 +170,42 @@ class TransformerBlock(keras.layers.Layer):
         training=None,
         grid=None,
     ):
-        options = {} if grid is None else {"grid": grid}
-        mixed = self.mixer(
-            self.norm_1(x),
+        mixed = self.attention_branch(
+            x,
             mask=mask,
             positions=positions,
             prefix=prefix,
             state=state,
             training=training,
-            **options,
+            grid=grid,
+        )
+        if state is not None:
+            mixed, state = mixed
+        x = x + mixed
+        x = x + self.mlp_branch(x, training=training)
+        return x if state is None else (x, state)
+
+    def attention_branch(self, x, state=None, training=None, **call):
+        """What is added to x first; arguments and result as in a call."""
+        call = {k: v for k, v in call.items() if k != "grid" or v is not None}
+        mixed = self.mixer(
+            self.norm_1(x), state=state, training=training, **call
         )
         if state is not None:
             mixed, state = mixed
         mixed = self.dropout_1(mixed, training=training)
         if self.layer_scale is not None:
             mixed = self.scale_1(mixed)
-        x = x + self.drop_path_1(mixed, training=training)
+        mixed = self.drop_path_1(mixed, training=training)
+        return mixed if state is None else (mixed, state)
+
+    def mlp_branch(self, x, training=None):
+        """What is added to x then, (B, N, D)."""
         hidden = self._activation(self.dense_1(self.norm_2(x)))
         hidden = self.dropout_2(self.dense_2(hidden), training=training)
         if self.layer_scale is not None:
             hidden = self.scale_2(hidden)
-        x = x + self.drop_path_2(hidden, training=training)
-        return x if state is None else (x, state)
+        return self.drop_path_2(hidden, training=training)
 
     def initial_state(self, x):
         """The mixer's state before the first block, or None."""
