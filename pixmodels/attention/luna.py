@@ -75,6 +75,7 @@ class LunaAttention(Mixer):
     complexity = "O(N r)"
     permutation_equivariant = True
     stateful = True
+    projections = ("query",)
     small_options = {"packed_length": 5, "block": 3}
 
     def __init__(
@@ -132,8 +133,6 @@ class LunaAttention(Mixer):
         return options
 
     def build(self, input_shape):
-        if self.tie_kv:
-            self.projections = ("query", "key")
         super().build(input_shape)
         width = input_shape[-1]
         self._pack_heads = self.pack_heads or self.num_heads
@@ -145,11 +144,14 @@ class LunaAttention(Mixer):
             )
         shape = (None, None, width)
         bias = self.use_bias if self.qkv_bias is None else self.qkv_bias
-        names = ["packed_query", "packed_key"]
-        if not (self.tie_kv or self.causal):
-            names.append("packed_value")
-        for name in names:
-            setattr(self, name, self._dense(width, name, shape, bias))
+        inner = self.num_heads * self._head_dim
+        sizes = {"packed_query": width, "key": width, "packed_key": inner}
+        if not self.tie_kv:
+            sizes["packed_value"] = inner
+            if not self.causal:
+                sizes["value"] = width
+        for name, size in sizes.items():
+            setattr(self, name, self._dense(size, name, shape, bias))
         if self.first:
             self.packed = self.add_weight(
                 name="packed",
@@ -211,8 +213,8 @@ class LunaAttention(Mixer):
         query = self.packed_query(packed)
         # `attend` divides by the root of the other attention's head size.
         query = query * ops.cast((self._head_dim / width) ** 0.5, query.dtype)
-        key = self.packed_key(x)
-        value = key if self.tie_kv else self.packed_value(x)
+        key = self.key(x)
+        value = key if self.tie_kv else self.value(x)
         query, key, value = (
             _split(part, self._pack_heads) for part in (query, key, value)
         )
@@ -221,8 +223,8 @@ class LunaAttention(Mixer):
 
     def _unpack(self, x, packed, training):
         """The tokens of x over P': (B, N, A E)."""
-        key = self.key(packed)
-        value = key if self.tie_kv else self.value(packed)
+        key = self.packed_key(packed)
+        value = key if self.tie_kv else self.packed_value(packed)
         query, key, value = (
             self.split_heads(part) for part in (self.query(x), key, value)
         )
@@ -233,7 +235,7 @@ class LunaAttention(Mixer):
         width = x.shape[-1] // self._pack_heads
         near, far = (
             at_least_float32(_split(part, self._pack_heads))
-            for part in (self.packed_key(x), self.packed_query(packed))
+            for part in (self.key(x), self.packed_query(packed))
         )
         pattern = ops.matmul(near * width**-0.5, ops.swapaxes(far, -1, -2))
         pattern = ops.softplus(_BETA * pattern) / _BETA  # (B, A, N, r)
@@ -242,8 +244,8 @@ class LunaAttention(Mixer):
             real = ops.cast(mask, pattern.dtype)
             pattern = pattern * real[:, None, :, None]
         count = ops.maximum(ops.cumsum(real, axis=1), 1.0)[:, None, :, None]
-        key = self.key(x)
-        value = key if self.tie_kv else self.value(x)
+        key = self.packed_key(x)
+        value = key if self.tie_kv else self.packed_value(x)
         query, key, value = (
             at_least_float32(self.split_heads(part))
             for part in (self.query(x) * self._head_dim**-0.5, key, value)

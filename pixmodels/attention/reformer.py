@@ -34,16 +34,16 @@ class ReformerAttention(Mixer):
     rounds counts as often. Where we differ: padding is sorted behind
     everything and never attended, as if it were not there. In the causal form
     as published, a later token moves the chunks of earlier ones and so tells
-    them about itself; here a token attends to the `bucket_size` tokens before
+    them about itself; here a token attends to the `chunk` tokens before
     it in its own bucket, which depend on the past alone. Long-Range Arena's
     form multiplies by sqrt(head_dim) instead of dividing, normalises no keys,
     lets each token attend to itself and forgets the mask.
 
     Args:
         num_heads: A.
-        bucket_size: c, tokens in a chunk.
+        chunk: c, tokens in a chunk.
         num_hashes: rounds.
-        num_buckets: even; about N / bucket_size.
+        num_buckets: even; about N / chunk.
         seed: int; the directions are a function of it and `salt`. They are
             the weight `directions`, which is saved and not trained.
         redraw_interval: steps after which training draws directions anew:
@@ -67,7 +67,7 @@ class ReformerAttention(Mixer):
     Example:
         >>> import numpy as np
         >>> cls = pixmodels.attention.get("reformer")
-        >>> mixer = cls(num_heads=2, bucket_size=3, num_buckets=4)
+        >>> mixer = cls(num_heads=2, chunk=3, num_buckets=4)
         >>> mixer(np.ones((3, 7, 8), "float32")).shape
         TensorShape([3, 7, 8])
     """
@@ -77,13 +77,13 @@ class ReformerAttention(Mixer):
     rotary = True
     any_length = False
     projections = ("query", "value")
-    small_options = {"bucket_size": 3, "num_hashes": 2, "num_buckets": 4}
+    small_options = {"chunk": 3, "num_hashes": 2, "num_buckets": 4}
 
     def __init__(
         self,
         num_heads,
         *,
-        bucket_size=64,
+        chunk=64,
         num_hashes=4,
         num_buckets=64,
         seed=0,
@@ -93,7 +93,7 @@ class ReformerAttention(Mixer):
     ):
         super().__init__(num_heads, **kwargs)
         for name, value in (
-            ("bucket_size", bucket_size),
+            ("chunk", chunk),
             ("num_hashes", num_hashes),
             ("num_buckets", num_buckets),
             ("redraw_interval", redraw_interval),
@@ -112,7 +112,7 @@ class ReformerAttention(Mixer):
                 f"Expected causal_window among {CAUSAL_WINDOWS}. Received: "
                 f"causal_window={causal_window!r}."
             )
-        self.bucket_size = bucket_size
+        self.chunk = chunk
         self.num_hashes = num_hashes
         self.num_buckets = num_buckets
         self.seed = seed
@@ -215,7 +215,7 @@ class ReformerAttention(Mixer):
             (B, A, M, 2 E), 0 behind the end, and (B or 1, M) bool.
         """
         length = tokens.shape[2]
-        more = -length % self.bucket_size
+        more = -length % self.chunk
         real = ops.ones((1, length), dtype="bool")
         real = real if mask is None else mask[:, prefix:]
         tokens = ops.pad(tokens, ((0, 0), (0, 0), (0, more), (0, 0)))
@@ -236,15 +236,15 @@ class ReformerAttention(Mixer):
 
     def _chunks(self, x):
         """(B, A, R, M, ...) -> (B, A, R, n, c, ...)."""
-        count = x.shape[3] // self.bucket_size
-        shape = (-1, *x.shape[1:3], count, self.bucket_size, *x.shape[4:])
+        count = x.shape[3] // self.chunk
+        shape = (-1, *x.shape[1:3], count, self.chunk, *x.shape[4:])
         return ops.reshape(x, shape)
 
     def _last_chunk(self, real):
         """(B, n) bool, the chunk that holds the last of the real tokens."""
         count = ops.sum(ops.cast(real, "int32"), axis=1)
-        last = ops.maximum(count - 1, 0) // self.bucket_size
-        number = ops.arange(real.shape[1] // self.bucket_size, dtype="int32")
+        last = ops.maximum(count - 1, 0) // self.chunk
+        number = ops.arange(real.shape[1] // self.chunk, dtype="int32")
         return number == last[:, None]
 
     def _pairs(self, order, buckets, real, last):
@@ -263,7 +263,7 @@ class ReformerAttention(Mixer):
             if self.causal:
                 allowed = allowed & (row >= column)
             return allowed, row == column
-        size = self.bucket_size
+        size = self.chunk
         offset = np.arange(size)[:, None] + size - np.arange(2 * size)
         near = ops.convert_to_tensor((offset >= 0) & (offset <= size))
         bucket = self._chunks(buckets)
@@ -296,7 +296,7 @@ class ReformerAttention(Mixer):
             (B, A, R, n, c, E), and the logarithm of the sum of each row,
             (B, A, R, n, c, 1) at least float32.
         """
-        query, size = tokens[..., : self._head_dim], 2 * self.bucket_size
+        query, size = tokens[..., : self._head_dim], 2 * self.chunk
         window = ops.concatenate([back, tokens], axis=-2)
         key, value = (
             window[..., : self._head_dim],
@@ -340,21 +340,21 @@ class ReformerAttention(Mixer):
         buckets = self._buckets(tokens, real, False)
         _, slot, _ = _permutations.sorted_by(buckets, self.num_buckets + 1)
         count = ops.sum(ops.cast(real, "int32"), axis=1)[:, None, None]
-        last = ops.maximum(count - 1, 0) // self.bucket_size
+        last = ops.maximum(count - 1, 0) // self.chunk
         met = 0
         for i in range(self.num_hashes):
             row, column = slot[:, :, i, :, None], slot[:, :, i, None, :]
             if self._by_bucket():
                 bucket = buckets[:, :, i]
                 here = bucket[..., :, None] == bucket[..., None, :]
-                here = here & (row - column <= self.bucket_size)
+                here = here & (row - column <= self.chunk)
             else:
                 row, column = (
-                    row // self.bucket_size,
-                    column // self.bucket_size,
+                    row // self.chunk,
+                    column // self.chunk,
                 )
                 here = (row == column) | (row == column + 1)
-                other = slot[:, :, i - 1, None, :] // self.bucket_size
+                other = slot[:, :, i - 1, None, :] // self.chunk
                 around = (row == 0) & (other == last[..., None])
                 met = met + ops.cast(around, "float32")
             met = met + ops.cast(here, "float32")
@@ -367,7 +367,7 @@ class ReformerAttention(Mixer):
     def get_config(self):
         config = super().get_config()
         config.update(
-            bucket_size=self.bucket_size,
+            chunk=self.chunk,
             num_hashes=self.num_hashes,
             num_buckets=self.num_buckets,
             seed=self.seed,

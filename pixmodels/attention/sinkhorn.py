@@ -37,7 +37,7 @@ class SinkhornAttention(Mixer):
 
     Args:
         num_heads: A.
-        block_size: w, tokens in a block.
+        block: w, tokens in a block.
         temperature: T; the smaller, the nearer S is to a permutation.
         iterations: normalisations of columns and rows.
         noise: whether there is Gumbel noise in training. It is a function of
@@ -58,20 +58,20 @@ class SinkhornAttention(Mixer):
     Example:
         >>> import numpy as np
         >>> cls = pixmodels.attention.get("sinkhorn")
-        >>> mixer = cls(num_heads=2, block_size=3)
+        >>> mixer = cls(num_heads=2, block=3)
         >>> mixer(np.ones((3, 7, 8), "float32")).shape
         TensorShape([3, 7, 8])
     """
 
     complexity = "O(N w + N^2 / w)"
     any_length = False
-    small_options = {"block_size": 3, "iterations": 3}
+    small_options = {"block": 3, "iterations": 3}
 
     def __init__(
         self,
         num_heads,
         *,
-        block_size=64,
+        block=64,
         temperature=0.75,
         iterations=7,
         noise=True,
@@ -85,7 +85,7 @@ class SinkhornAttention(Mixer):
             )
         super().__init__(num_heads, **kwargs)
         for name, value in (
-            ("block_size", block_size),
+            ("block", block),
             ("iterations", iterations),
         ):
             if value < 1:
@@ -97,7 +97,7 @@ class SinkhornAttention(Mixer):
                 f"Expected temperature > 0. Received: "
                 f"temperature={temperature}."
             )
-        self.block_size = block_size
+        self.block = block
         self.temperature = temperature
         self.iterations = iterations
         self.noise = noise
@@ -135,7 +135,7 @@ class SinkhornAttention(Mixer):
         Returns:
             (B, A, L, E).
         """
-        length, size = _blocks.static_length(tokens[0], 2), self.block_size
+        length, size = _blocks.static_length(tokens[0], 2), self.block
         if real is None:
             real = ops.ones((1, length), dtype="bool")
         real = _blocks.split(real, 1, size)[:, None]  # (B or 1, 1, n, w)
@@ -228,7 +228,7 @@ class SinkhornAttention(Mixer):
     def get_config(self):
         config = super().get_config()
         config.update(
-            block_size=self.block_size,
+            block=self.block,
             temperature=self.temperature,
             iterations=self.iterations,
             noise=self.noise,

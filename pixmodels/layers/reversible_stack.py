@@ -45,7 +45,7 @@ class ReversibleStack(keras.layers.Layer):
     Example:
         >>> import numpy as np
         >>> cls = pixmodels.layers.ReversibleStack
-        >>> options = {"bucket_size": 3, "num_buckets": 4}
+        >>> options = {"chunk": 3, "num_buckets": 4}
         >>> stack = cls(
         ...     2, num_heads=2, mlp_dim=16, attention="reformer",
         ...     attention_options=options)

@@ -26,9 +26,9 @@ def _load(arrays, **options):
     layer.build((None, None, 32))
     for part, mine in {
         "q": layer.query,
-        "c": layer.key,
+        "c": layer.packed_key,
         "pq": layer.packed_query,
-        "pc": layer.packed_key,
+        "pc": layer.key,
         "out": layer.output_dense,
     }.items():
         pixel_weights.load_dense(mine, arrays, f"w/{part}")
@@ -88,16 +88,16 @@ def _plain(layer, x, mask, packed):
         packed = packed / np.sqrt(packed.var(-1, keepdims=True) + 1e-6)
         packed = packed * gain + bias
     near = _dense(layer.packed_query, packed, pack)
-    far = _dense(layer.packed_key, x, pack)
+    far = _dense(layer.key, x, pack)
     scores = near @ far.transpose(0, 1, 3, 2) / np.sqrt(near.shape[-1])
     if layer.causal:
         return _plain_past(layer, x, mask, scores), None
-    value = far if layer.tie_kv else _dense(layer.packed_value, x, pack)
+    value = far if layer.tie_kv else _dense(layer.value, x, pack)
     weights = mixer_numbers.softmax(scores, mask[:, None, None])
     found = (weights @ value).transpose(0, 2, 1, 3).reshape(packed.shape)
     query = _dense(layer.query, x, heads)
-    key = _dense(layer.key, found, heads)
-    value = key if layer.tie_kv else _dense(layer.value, found, heads)
+    key = _dense(layer.packed_key, found, heads)
+    value = key if layer.tie_kv else _dense(layer.packed_value, found, heads)
     logits = query @ key.transpose(0, 1, 3, 2) / np.sqrt(query.shape[-1])
     mixed = mixer_numbers.softmax(logits) @ value
     return mixer_numbers.output(layer, mixed), found
@@ -107,9 +107,9 @@ def _plain_past(layer, x, mask, scores):
     """Token by token."""
     heads = layer.num_heads
     pattern = np.log2(1 + 2.0**scores)  # softplus of slope ln 2
-    query, key = (_dense(p, x, heads) for p in (layer.query, layer.key))
+    query, key = (_dense(p, x, heads) for p in (layer.query, layer.packed_key))
     query = query / np.sqrt(query.shape[-1])
-    value = key if layer.tie_kv else _dense(layer.value, x, heads)
+    value = key if layer.tie_kv else _dense(layer.packed_value, x, heads)
     out = np.zeros_like(value)
     for b, a, t in np.ndindex(value.shape[:3]):
         past = np.flatnonzero(mask[b, : t + 1])

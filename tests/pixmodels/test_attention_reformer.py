@@ -16,7 +16,7 @@ from pixmodels.attention import _permutations
 def test_golden_numbers(shared):
     arrays = mixer_numbers.golden(shared, "reformer_lsh")
     layer = attention.get("reformer")(
-        2, bucket_size=8, num_hashes=2, num_buckets=8, qkv_bias=False
+        2, chunk=8, num_hashes=2, num_buckets=8, qkv_bias=False
     )
     layer.build((None, None, 32))
     layer.query.kernel.assign(arrays["w/qk_kernel"])
@@ -61,7 +61,7 @@ def _sorted_tokens(layer, shared, real):
 
 def _meetings(layer, rounds, length):
     """How often each pair of tokens meets in chunks, (N, N)."""
-    met, size = np.zeros((length, length)), layer.bucket_size
+    met, size = np.zeros((length, length)), layer.chunk
     for r, pairs in enumerate(rounds):
         for s, (bucket, token) in enumerate(pairs):
             if layer.causal and layer.causal_window == "bucket":
@@ -118,7 +118,7 @@ def test_equals_its_pairs(length, prefix, size, rounds, window, masked, seed):
     layer = mixer_numbers.made(
         "reformer",
         scale=0.5,
-        bucket_size=size,
+        chunk=size,
         num_hashes=rounds,
         num_buckets=6,
         causal=causal,
@@ -140,7 +140,7 @@ def test_equals_its_pairs(length, prefix, size, rounds, window, masked, seed):
 
 
 def test_one_chunk_is_attention_without_oneself():
-    layer = mixer_numbers.made("reformer", bucket_size=13, num_buckets=2)
+    layer = mixer_numbers.made("reformer", chunk=13, num_buckets=2)
     x = np.random.default_rng(3).normal(size=(2, 13, 15)).astype("float32")
     shared, value = _heads(layer, x)
     key = shared / np.linalg.norm(shared, axis=-1, keepdims=True)
@@ -169,7 +169,7 @@ def test_near_tokens_meet_more_often():
 @pytest.mark.parametrize("causal", [False, True])
 def test_gradients_are_those_of_all_pairs(causal):
     layer = mixer_numbers.made(
-        "reformer", bucket_size=3, num_buckets=4, causal=causal
+        "reformer", chunk=3, num_buckets=4, causal=causal
     )
     rng = np.random.default_rng(3)
     x = rng.normal(size=(2, 11, 15)).astype("float32")
@@ -196,7 +196,7 @@ def test_gradients_are_those_of_all_pairs(causal):
 
 
 def test_positions_matter_by_their_order_only():
-    layer = mixer_numbers.made("reformer", bucket_size=3, causal=True)
+    layer = mixer_numbers.made("reformer", chunk=3, causal=True)
     x = np.random.default_rng(3).normal(size=(2, 11, 15)).astype("float32")
     places = np.stack([np.arange(10) * 3, np.arange(10) ** 2]).astype("int32")
     a = layer(x, positions=places, prefix=1)
@@ -204,7 +204,7 @@ def test_positions_matter_by_their_order_only():
 
 
 def test_hashes_are_a_function_of_the_step():
-    layer = mixer_numbers.made("reformer", bucket_size=3, redraw_interval=2)
+    layer = mixer_numbers.made("reformer", chunk=3, redraw_interval=2)
     x = np.random.default_rng(3).normal(size=(2, 29, 15)).astype("float32")
 
     def at(step, training=True, seed=5):
@@ -283,7 +283,7 @@ def test_gradients_of_moved_rows():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"bucket_size": 0}, "bucket_size=0"),
+        ({"chunk": 0}, "chunk=0"),
         ({"num_hashes": 0}, "num_hashes=0"),
         ({"num_buckets": 7}, "an even num_buckets.*num_buckets=7"),
         ({"num_buckets": 0}, "num_buckets=0"),

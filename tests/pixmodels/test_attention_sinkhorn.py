@@ -23,7 +23,7 @@ def test_golden_numbers(shared, fixture, size, iterations, monkeypatch):
         "sinkhorn",
         arrays,
         2,
-        block_size=size,
+        block=size,
         iterations=iterations,
         temperature=0.7,
     )
@@ -60,7 +60,7 @@ def _one_head(layer, query, key, value, front, places, sort=_balanced):
         front: keys and values of the real tokens of the prefix.
         places: (L,) ints.
     """
-    size = layer.block_size
+    size = layer.block
     blocks = {}
     for t, place in enumerate(places):
         blocks.setdefault(place // size, {})[place % size] = t
@@ -125,7 +125,7 @@ def _plain(layer, x, mask, places, prefix, sort=_balanced):
 )
 def test_equals_each_example_alone(length, prefix, size, subset, masked, seed):
     rng = np.random.default_rng(seed)
-    layer = mixer_numbers.made("sinkhorn", block_size=size, iterations=5)
+    layer = mixer_numbers.made("sinkhorn", block=size, iterations=5)
     total = length + prefix
     x = rng.normal(size=(2, total, 15)).astype("float32")
     mask = rng.random((2, total)) < (0.7 if masked else 2)
@@ -148,7 +148,7 @@ def test_equals_each_example_alone(length, prefix, size, subset, masked, seed):
 
 def test_the_sort_brings_blocks(monkeypatch):
     # A given permutation: block i sees itself and block `order[i]`.
-    layer = mixer_numbers.made("sinkhorn", block_size=5)
+    layer = mixer_numbers.made("sinkhorn", block=5)
     x = np.random.default_rng(3).normal(size=(1, 23, 15)).astype("float32")
     outputs = []
     for order in ([1, 2, 3, 4, 0], [4, 0, 1, 2, 3]):
@@ -167,7 +167,7 @@ def test_the_sort_brings_blocks(monkeypatch):
 
 def test_low_temperature_is_near_a_permutation():
     layer = mixer_numbers.made(
-        "sinkhorn", block_size=3, temperature=0.05, iterations=60, scale=1.0
+        "sinkhorn", block=3, temperature=0.05, iterations=60, scale=1.0
     )
     rng = np.random.default_rng(3)
     query, key = (rng.normal(size=(1, 3, 7, 3, 5)) for _ in range(2))
@@ -179,7 +179,7 @@ def test_low_temperature_is_near_a_permutation():
 
 
 def test_noise_is_a_function_of_step_and_example():
-    layer = mixer_numbers.made("sinkhorn", block_size=3)
+    layer = mixer_numbers.made("sinkhorn", block=3)
     x = np.random.default_rng(3).normal(size=(2, 29, 15)).astype("float32")
 
     def at(step, training=True, ids=(0, 1)):
@@ -214,7 +214,7 @@ def test_noise_is_gumbel():
 def test_gradients_are_differences():
     # Of the whole layer in float64, towards one direction.
     layer = mixer_numbers.made(
-        "sinkhorn", block_size=3, iterations=3, dtype="float64"
+        "sinkhorn", block=3, iterations=3, dtype="float64"
     )
     rng = np.random.default_rng(3)
     x = rng.normal(size=(2, 11, 15))
@@ -248,7 +248,7 @@ def test_in_masked_pretraining_blocks_go_by_position():
         hidden_dim=12,
         mlp_dim=13,
         attention="sinkhorn",
-        attention_options={"block_size": 5},
+        attention_options={"block": 5},
     )
     x = np.random.default_rng(3).random((2, 2, 46, 1)).astype("float32")
     kept = np.array([[0, 2, 11, 17, 22], [1, 2, 3, 4, 5]], "int32")
@@ -262,7 +262,7 @@ def test_in_masked_pretraining_blocks_go_by_position():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"block_size": 0}, "block_size=0"),
+        ({"block": 0}, "block=0"),
         ({"iterations": 0}, "iterations=0"),
         ({"temperature": 0.0}, "temperature=0.0"),
         ({"causal": True}, "normalised over all blocks.*causal=True"),
@@ -274,7 +274,7 @@ def test_what_cannot_be_is_refused(options, message):
 
 
 def test_positions_need_a_grid():
-    layer = attention.get("sinkhorn")(3, block_size=2)
+    layer = attention.get("sinkhorn")(3, block=2)
     with pytest.raises(ValueError, match="a grid with positions"):
         layer(
             np.ones((2, 3, 15), "float32"), positions=np.array([[0, 2, 5]] * 2)

@@ -15,7 +15,7 @@ from pixmodels.layers import TransformerStack
 
 REFORMER = {
     "attention": "reformer",
-    "attention_options": {"bucket_size": 3, "num_buckets": 4},
+    "attention_options": {"chunk": 3, "num_buckets": 4},
 }
 
 
