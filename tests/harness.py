@@ -54,6 +54,8 @@ def cases():
         found.append(_mixer_case(name, cls, {}))
         if cls.causal:
             found.append(_mixer_case(name, cls, {"causal": True}))
+        if name == "softmax":
+            found.append(_mixer_case(name, cls, {"chunk": 5}))
     for name in _registry.BACKBONES.names():
         found.append(_backbone_case(name))
         found += [_task_case(task, name) for task in _registry.TASKS.names()]
@@ -116,7 +118,7 @@ def _mixer_case(name, cls, options):
         outputs = ops.cast(run(layer, inputs), "float32")
         return ops.sum(ops.square(ops.subtract(outputs, target)))
 
-    label = "causal" if options else "full"
+    label = "-".join(options) or "full"
     return Case(f"{name}-{label}", make, inputs, run, repad, real, loss)
 
 
