@@ -50,12 +50,11 @@ def cases():
     """All cases, mixers first."""
     found = []
     for name in _registry.MIXERS.names():
-        cls = _registry.MIXERS.get(name)
-        found.append(_mixer_case(name, cls, {}))
-        if cls.causal:
-            found.append(_mixer_case(name, cls, {"causal": True}))
+        found.append(mixer_case(name))
+        if _registry.MIXERS.get(name).causal:
+            found.append(mixer_case(name, causal=True))
         if name == "softmax":
-            found.append(_mixer_case(name, cls, {"chunk": 5}))
+            found.append(mixer_case(name, chunk=5))
     for name in _registry.BACKBONES.names():
         found.append(_backbone_case(name))
         found += [_task_case(task, name) for task in _registry.TASKS.names()]
@@ -82,7 +81,10 @@ def _seeded(build):
     return instance
 
 
-def _mixer_case(name, cls, options):
+def mixer_case(name, **options):
+    """The case of a mixer with its small options and further ones."""
+    cls = _registry.MIXERS.get(name)
+
     def make(dtype="float32"):
         def build():
             layer = cls(HEADS, dtype=dtype, **{**cls.small_options, **options})
@@ -118,8 +120,13 @@ def _mixer_case(name, cls, options):
         outputs = ops.cast(run(layer, inputs), "float32")
         return ops.sum(ops.square(ops.subtract(outputs, target)))
 
-    label = "-".join(options) or "full"
-    return Case(f"{name}-{label}", make, inputs, run, repad, real, loss)
+    label = "-".join(
+        value if isinstance(value, str) else key
+        for key, value in options.items()
+    )
+    return Case(
+        f"{name}-{label or 'full'}", make, inputs, run, repad, real, loss
+    )
 
 
 def _backbone(name, dtype, attention="softmax", **more):

@@ -3,6 +3,8 @@
 Here: loading of weights, projections and the plain forms. Not here: any use
 of the code under test beyond its weights."""
 
+import harness
+import keras
 import numpy as np
 import pixel_weights
 from keras import ops
@@ -86,3 +88,29 @@ def dense_attention(layer, x, allowed):
     query, key, value = heads_of(layer, x)
     logits = query @ key.transpose(0, 1, 3, 2) / np.sqrt(query.shape[-1])
     return output(layer, softmax(logits, allowed[:, None]) @ value)
+
+
+def check_gradient(layer, plain, x, **call):
+    """The derivative by `x` equals that of the plain form.
+
+    Args:
+        layer: a mixer.
+        plain: x float64 -> its outputs in float64 numpy.
+        x: (B, N, D) float32.
+        call: further call arguments of the layer.
+    """
+    rng = np.random.default_rng(7)
+    weight, along = rng.normal(size=(2, *x.shape)).astype("float32")
+    variable = keras.Variable(x)
+    _, found = harness.loss_and_gradients(
+        lambda: ops.sum(ops.multiply(layer(variable.value, **call), weight)),
+        [variable],
+    )
+    step = 1e-5 * along
+    x = np.float64(x)
+    expected = ((plain(x + step) - plain(x - step)) * weight).sum() / 2e-5
+    found = np.float64(found[0])
+    # Rounding of float32 in as many terms as there are numbers.
+    scale = np.linalg.norm(found) * np.linalg.norm(along)
+    assert abs((found * along).sum() - expected) <= 2e-6 * scale
+    assert abs(expected) > 1e-3 * scale

@@ -289,9 +289,10 @@ def caller(name, kind, length, shape, jit_compile, options=None):
     batch, heads, head_dim = shape
     bare, gradients = _KINDS[kind]
     keras.utils.set_random_seed(0)
-    layer = attention.get(name)(
-        heads, name=f"{name}_{length}", **(options or {})
-    )
+    cls, options = attention.get(name), dict(options or {})
+    if "head_dim" in cls.small_options:  # whose heads do not share the width
+        options.setdefault("head_dim", head_dim)
+    layer = cls(heads, name=f"{name}_{length}", **options)
     size = (batch, length, heads * head_dim)
     layer.build(size)
     rng = np.random.default_rng(0)

@@ -149,14 +149,22 @@ class ModelConfig(Settings):
         self._sizes()
 
     def check_heads(self):
-        """Raises ValueError unless widths are multiples of heads."""
+        """Raises ValueError unless widths are multiples of heads.
+
+        Heads that have a width of their own need not divide the model's.
+        """
         full = self.filled()
-        for width, heads in (
-            ("hidden_dim", "num_heads"),
-            ("decoder_hidden_dim", "decoder_num_heads"),
+        encoder = (self.attention, self.attention_options)
+        decoder = (self.decoder_attention, self.decoder_attention_options)
+        if self.decoder_attention is None:
+            decoder = encoder
+        for width, heads, (attention, options) in (
+            ("hidden_dim", "num_heads", encoder),
+            ("decoder_hidden_dim", "decoder_num_heads", decoder),
         ):
             a, b = getattr(full, width), getattr(full, heads)
-            if a % b:
+            own = attention == "wide" or options.get("head_dim") is not None
+            if a % b and not own:
                 raise ValueError(
                     f"Expected model.{width} to be a multiple of "
                     f"model.{heads}. Received: model.{width}={a}, "

@@ -53,8 +53,8 @@ def of_mixer(name):
     """Decorator: the count of a mechanism by the name of its registry.
 
     The function takes the mixer, N (prefix included), the prefix and the
-    width D, and returns the multiply-adds of one example besides the four
-    projections.
+    width D, and returns the multiply-adds of one example besides the
+    projections of `Mixer`.
     """
 
     def register(function):
@@ -115,9 +115,11 @@ def _mixer(block, width, length, prefix):
         raise _Unknown
     mixer = block.mixer
     products = _MIXERS[block.attention](mixer, length, prefix, width)
-    if block.attention == "fnet":
-        return products
-    return products + 4 * length * width * _inner(mixer, width)
+    projections = sum(
+        hasattr(mixer, name)
+        for name in ("query", "key", "value", "output_dense")
+    )
+    return products + projections * length * width * _inner(mixer, width)
 
 
 def _head(model, length):
@@ -145,6 +147,7 @@ def _pairs(mixer, count, width):
 
 
 @of_mixer("softmax")
+@of_mixer("wide")
 def _softmax(mixer, length, prefix, width):
     count = length * (length + 1) // 2 if mixer.causal else length**2
     return _pairs(mixer, count, width)
@@ -173,6 +176,28 @@ def _performer(mixer, length, prefix, width):
     return mixer.num_heads * length * features * (2 * size + 2 * (size + 1))
 
 
+@of_mixer("kernelized")
+def _kernelized(mixer, length, prefix, width):
+    inner, heads = _inner(mixer, width), mixer.num_heads
+    size = inner // heads
+    count, drawn = mixer.noise.shape[0], mixer.noise.shape[-1]
+    frequencies, features = count, 2 * count
+    total = 0  # the frequencies themselves, for each example
+    if mixer.variant == "gmm":
+        frequencies, features = 2 * count, 4 * count
+        total = count * inner * size
+    elif mixer.variant == "positive":
+        features = count
+    elif mixer.variant == "fastfood":
+        total = count**3
+    else:
+        total = 2 * count * size * (drawn + 4 * size + 2 * size)
+    features += bool(mixer.constant)
+    # Angles of queries and keys; sums of keys and values, queries with these.
+    total += 2 * length * inner * frequencies
+    return total + 2 * length * features * (inner + heads)
+
+
 @of_mixer("linformer")
 def _linformer(mixer, length, prefix, width):
     # Sums of keys and values, then every token with these.
@@ -189,6 +214,21 @@ def _nystrom(mixer, length, prefix, width):
     total += 4 * heads * marks**3 * mixer.iterations
     if mixer.conv_kernel is not None:
         total += inner * mixer.conv_kernel * (length - prefix)
+    return total
+
+
+@of_mixer("synthesizer")
+def _synthesizer(mixer, length, prefix, width):
+    inner, heads = _inner(mixer, width), mixer.num_heads
+    pairs = length * (length + 1) // 2 if mixer.causal else length**2
+    total = inner * pairs  # the mixed values
+    for part in mixer.variant.split("+"):
+        if part == "factorised":
+            total += heads * mixer.rank * pairs
+        elif part == "dense":
+            total += inner * (length * inner // heads + pairs)
+        elif part == "dot_product":
+            total += inner * pairs
     return total
 
 

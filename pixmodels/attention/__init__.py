@@ -6,6 +6,7 @@
 
 from pixmodels._registry import MIXERS
 from pixmodels.attention.fnet import FNetMixer
+from pixmodels.attention.kernelized import KernelizedAttention
 from pixmodels.attention.linear import LinearAttention
 from pixmodels.attention.linformer import LinformerAttention
 from pixmodels.attention.local import LocalAttention
@@ -17,12 +18,15 @@ from pixmodels.attention.reformer import ReformerAttention
 from pixmodels.attention.sinkhorn import SinkhornAttention
 from pixmodels.attention.sliding_window import SlidingWindowAttention
 from pixmodels.attention.softmax import SoftmaxAttention
+from pixmodels.attention.synthesizer import SynthesizerAttention
+from pixmodels.attention.wide import WideAttention
 
 names = MIXERS.names
 get = MIXERS.get
 
 __all__ = [
     "FNetMixer",
+    "KernelizedAttention",
     "LinearAttention",
     "LinformerAttention",
     "LocalAttention",
@@ -34,6 +38,8 @@ __all__ = [
     "SinkhornAttention",
     "SlidingWindowAttention",
     "SoftmaxAttention",
+    "SynthesizerAttention",
+    "WideAttention",
     "get",
     "names",
 ]

@@ -1,7 +1,7 @@
 """Attention as products of features: sums over keys instead of pairs.
 
 Here: the sum over all keys and the sums over past keys, in float32 under any
-policy. Not here: the features (linear, performer)."""
+policy. Not here: the features (linear, performer, kernelized)."""
 
 import numpy as np
 from keras import ops
@@ -19,7 +19,8 @@ def attend(query, key, value, mask=None, *, floor=0.0):
     """Every query over every key: out_i = q_i S / q_i z.
 
     Args:
-        query, key: (B, A, N, M) float32, features >= 0.
+        query, key: (B, A, N, M) float32, features. Sums of their products
+            are divided by: those of features >= 0 are safe.
         value: (B, A, N, E).
         mask: (B, N) bool or None, keys that are attended.
         floor: added to each feature of queries and keys.
@@ -138,7 +139,7 @@ def _joined(x, length):
 
 def _quotient(mixed, total):
     """0 where there was nothing to add up, and no 0 / 0 in gradients."""
-    return mixed / ops.where(total > 0, total, 1.0)
+    return mixed / ops.where(total != 0, total, 1.0)
 
 
 def _past_blocks(query, key, value, shift, top):

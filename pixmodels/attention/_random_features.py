@@ -1,7 +1,7 @@
-"""Directions of random features, orthogonal in groups.
+"""Directions of random features, orthogonal in groups, and permutations.
 
 Here: drawing them once in numpy, and again in the graph as a function of a
-step. Not here: the features themselves (performer)."""
+step. Not here: the features themselves (performer, kernelized)."""
 
 import math
 
@@ -65,6 +65,25 @@ def redraw(count, width, *, seed, number, salt, orthogonal=True):
     again = ops.reshape(again, (-1, width))
     lengths = ops.sqrt(ops.sum(ops.square(again), axis=1, keepdims=True))
     return (rows * lengths)[:count]
+
+
+def draw_permutation(size, *, seed, salt):
+    """(size,) int32, a random order of 0 to size - 1; arguments as `draw`."""
+    key = [seed, random.salt_of(f"{salt}/permutation")]
+    rng = np.random.Generator(np.random.Philox(key=key))
+    return rng.permutation(size).astype("int32")
+
+
+def redraw_permutation(size, *, seed, number, salt):
+    """As `draw_permutation`, in the graph; arguments as `redraw`."""
+    key = ops.stack([ops.cast(seed, "int32"), ops.cast(number, "int32")])
+    bits = random.bits(
+        random.salt_of(f"{salt}/permutation"),
+        size,
+        key=key,
+        example_ids=ops.zeros((1,), dtype="int32"),
+    )
+    return ops.cast(ops.argsort(bits[0]), "int32")
 
 
 def _normal(salt, size, key):

@@ -4,6 +4,7 @@ from keras import ops
 
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
+from pixmodels.attention import _places
 from pixmodels.attention.mixer import Mixer
 from pixmodels.layers.dropout import Dropout
 
@@ -101,11 +102,7 @@ class FNetMixer(Mixer):
                 "Expected a grid with positions: the length of the transform "
                 "is that of all patches. Received: grid=None."
             )
-        places = ops.cast(positions, "int32") + prefix
-        front = ops.zeros_like(places[:, :1]) + ops.arange(
-            prefix, dtype="int32"
-        )
-        return ops.concatenate([front, places], axis=1)
+        return _places.places(positions, prefix)
 
     def get_config(self):
         config = super().get_config()

@@ -5,6 +5,7 @@ from keras import ops
 
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
+from pixmodels.attention import _places
 from pixmodels.attention.mixer import Mixer
 
 
@@ -73,13 +74,7 @@ class LinformerAttention(Mixer):
 
     def build(self, input_shape):
         super().build(input_shape)
-        if self.max_length is None:
-            self.max_length = input_shape[1]
-        if self.max_length is None:
-            raise ValueError(
-                "Expected max_length, or a layer built for a static length. "
-                f"Received: max_length=None, input_shape={tuple(input_shape)}."
-            )
+        self.max_length = _places.longest_of(self.max_length, input_shape)
         self.key_sums = self._sums("key_sums")
         if not self.share_kv:
             self.value_sums = self._sums("value_sums")
@@ -96,7 +91,7 @@ class LinformerAttention(Mixer):
 
     def mix(self, x, mask, positions, prefix, state, training, grid):
         length = _blocks.static_length(x)
-        self._check_longest(length, positions, prefix, grid)
+        _places.check_longest(self.max_length, length, positions, prefix, grid)
         key, value = self.key(x), self.value(x)
         if mask is not None:
             real = ops.cast(mask, key.dtype)[..., None]
@@ -114,25 +109,13 @@ class LinformerAttention(Mixer):
         )
         return self.output_dense(self.merge_heads(mixed))
 
-    def _check_longest(self, length, positions, prefix, grid):
-        longest = length
-        if positions is not None and grid is not None:
-            longest = prefix + grid[0] * grid[1]
-        if longest > self.max_length:
-            raise ValueError(
-                f"Expected at most max_length={self.max_length} tokens, "
-                f"prefix={prefix} included. Received: {longest}."
-            )
-
     def _rows(self, sums, length, positions, prefix):
         """Rows of the tokens: ([B,] [A,] r, N) float32, turned."""
         sums = ops.cast(sums, "float32")
         last = ops.swapaxes(sums, -1, -2)  # ([A,] r, max_length)
         if positions is None:
             return last[..., :length]
-        place = ops.cast(positions, "int32") + prefix
-        front = ops.zeros_like(place[:, :1]) + ops.arange(prefix, dtype="int32")
-        place = ops.concatenate([front, place], axis=1)  # (B, N)
+        place = _places.places(positions, prefix)
         rows = ops.take(last, place, axis=-1)  # ([A,] r, B, N)
         return ops.moveaxis(rows, -2, 0)
 

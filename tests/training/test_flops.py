@@ -17,10 +17,13 @@ from pixmodels.training import peaks
 SIZE = (15, 14)
 MIXERS = {
     "softmax": {},
+    "wide": {"head_dim": 13},
     "linear": {},
     "performer": {"num_features": 13},
     "linformer": {"rank": 11, "max_length": 37},
+    "kernelized": {"num_features": 12},
     "nystrom": {"num_landmarks": 5, "iterations": 3},
+    "synthesizer": {"variant": "dense+dot_product", "max_length": 37},
 }
 
 
@@ -88,9 +91,20 @@ def tensors(data):
     return {k: keras.ops.convert_to_tensor(v) for k, v in data.items()}
 
 
-@pytest.mark.parametrize("name", MIXERS)
-def test_masked_autoencoder(name):
-    model, data = autoencoder(name, **MIXERS[name]), tensors(batch())
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *MIXERS.items(),
+        ("kernelized", {"variant": "positive", "num_features": 14}),
+        ("kernelized", {"variant": "fastfood", "smoothing": 0}),
+        ("kernelized", {"variant": "generator", "num_features": 14}),
+        ("synthesizer", {"variant": "factorised", "max_length": 37}),
+        ("synthesizer", {"variant": "random", "max_length": 37}),
+    ],
+    ids=str,
+)
+def test_masked_autoencoder(name, options):
+    model, data = autoencoder(name, **options), tensors(batch())
     key = np.array([0, 0], "int32")
     traced = products(lambda: model.loss_sums(data, key, training=False))
     assert flops.of_forward(model, SIZE) == traced
