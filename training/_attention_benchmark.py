@@ -21,6 +21,8 @@ _KINDS = {
     "layer+gradients": (False, True),
 }
 _YARDSTICK = "softmax"
+# Forms of a mixer that are measured besides its default: label, options.
+_FORMS = {"softmax": {"softmax, all pairs": {"chunk": None}}}
 _SHORTEST = 4096  # Growth is fitted from here on: overheads are small.
 
 
@@ -63,6 +65,9 @@ def run(
     queries, keys and values are given. The layer is all of it. Each is called
     as a graph and compiled by XLA, and the quicker one measured in rounds.
 
+    `softmax` goes by tiles from 4,096 tokens on and is measured with all pairs
+    at once as well, if "softmax" is named.
+
     Args:
         names: mixers; softmax is put in front, where it is missing.
         lengths: list of N, tokens, ascending.
@@ -82,16 +87,19 @@ def run(
         raise ValueError(
             f"Expected ascending lengths. Received: --lengths {lengths}"
         )
-    names = list(dict.fromkeys([_YARDSTICK, *names]))
+    candidates = {_YARDSTICK: (_YARDSTICK, {})}
     for name in names:
         attention.get(name)
+        candidates[name] = (name, {})
+        for label, options in _FORMS.get(name, {}).items():
+            candidates[label] = (name, options)
     _set_threads(threads)
     width = heads * head_dim
     benchmarks.head(
         f"mixers, float32, B={batch} A={heads} E={head_dim} D={width}, "
         f"{rounds} interleaved rounds"
     )
-    bench = Bench(names, (batch, heads, head_dim), rounds, budget)
+    bench = Bench(candidates, (batch, heads, head_dim), rounds, budget)
     for length in lengths:
         bench.measure(length)
         bench.show(length)
@@ -105,14 +113,15 @@ class Bench:
     """Cells of all mixers, filled length by length.
 
     Args:
-        names: list of mixers, softmax first.
+        candidates: dict from label to (mixer, options); softmax is first.
         shape: (B, A, E).
         rounds: int.
         budget: seconds of one call.
     """
 
-    def __init__(self, names, shape, rounds, budget):
-        self.names = names
+    def __init__(self, candidates, shape, rounds, budget):
+        self.candidates = candidates
+        self.names = list(candidates)
         self.shape = shape
         self.rounds = rounds
         self.budget = budget
@@ -145,7 +154,10 @@ class Bench:
         best, found = None, None
         for mode in ("graph", "XLA"):
             try:
-                call = caller(name, kind, length, self.shape, mode == "XLA")
+                mixer, options = self.candidates[name]
+                call = caller(
+                    mixer, kind, length, self.shape, mode == "XLA", options
+                )
             except ValueError as error:
                 cell.reason = str(error)
                 return None
@@ -190,15 +202,15 @@ class Bench:
         """Prints the cells of a length."""
         kinds = "".join(f"{kind:>33}" for kind in _KINDS)
         print(
-            f"\nN={length}: ms (x faster than softmax) MiB mode\n{'':16}{kinds}"
+            f"\nN={length}: ms (x faster than softmax) MiB mode\n{'':20}{kinds}"
         )
         for name in self.names:
             cells = [self.cells[name, kind, length] for kind in _KINDS]
             if all(cell.median is None for cell in cells):
-                print(f"{name:16} not measured: {cells[0].reason}")
+                print(f"{name:20} not measured: {cells[0].reason}")
                 continue
             row = (self._text(name, kind, length) for kind in _KINDS)
-            print(f"{name:16}" + "".join(row), flush=True)
+            print(f"{name:20}" + "".join(row), flush=True)
 
     def _text(self, name, kind, length):
         cell = self.cells[name, kind, length]
@@ -243,14 +255,15 @@ class Bench:
         if len(self._lengths) < 2:
             return
         print("\ntime grows as N to the power of")
-        print(f"{'':16}" + "".join(f"{kind:>17}" for kind in _KINDS))
+        print(f"{'':20}" + "".join(f"{kind:>17}" for kind in _KINDS))
         for name in self.names:
             row = [self.growth(name, kind) for kind in _KINDS]
             text = "".join(
                 f"{'-' if power is None else f'{power:.2f}':>17}"
                 for power in row
             )
-            print(f"{name:16}{text}  {attention.get(name).complexity}")
+            complexity = attention.get(self.candidates[name][0]).complexity
+            print(f"{name:20}{text}  {complexity}")
 
 
 def _set_threads(threads):

@@ -132,6 +132,7 @@ def _sinkhorn(length, width, heads, head_dim, options):
     return SinkhornSelfAttention(
         width,
         bucket_size=options["block"],
+        sinkhorn_iter=options["iterations"],
         max_seq_len=length,
         heads=heads,
         dim_head=head_dim,

@@ -28,7 +28,11 @@ PEERS = {
         "nystrom_attention",
         {"num_landmarks": 64},
     ),
-    "sinkhorn": ("sinkhorn-transformer", "sinkhorn_transformer", {"block": 64}),
+    "sinkhorn": (
+        "sinkhorn-transformer",
+        "sinkhorn_transformer",
+        {"block": 64, "iterations": 7},
+    ),
     "reformer": (
         "reformer-pytorch",
         "reformer_pytorch",
