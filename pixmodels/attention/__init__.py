@@ -10,6 +10,7 @@ from pixmodels.attention.kernelized import KernelizedAttention
 from pixmodels.attention.linear import LinearAttention
 from pixmodels.attention.linformer import LinformerAttention
 from pixmodels.attention.local import LocalAttention
+from pixmodels.attention.longformer import LongformerAttention
 from pixmodels.attention.luna import LunaAttention
 from pixmodels.attention.mixer import Mixer
 from pixmodels.attention.nystrom import NystromAttention
@@ -31,6 +32,7 @@ __all__ = [
     "LinformerAttention",
     "LocalAttention",
     "LunaAttention",
+    "LongformerAttention",
     "Mixer",
     "NystromAttention",
     "PerformerAttention",

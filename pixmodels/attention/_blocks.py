@@ -1,10 +1,14 @@
 """Sequences cut into blocks of equal length, for mechanisms that go by blocks.
 
-Here: cutting and joining with what stands before and after a block. Not here:
-which pairs attend (the mechanisms)."""
+Here: cutting, joining with what stands before and after a block, attention of
+blocks to their surroundings. Not here: which pairs attend (the mechanisms)."""
 
 import numpy as np
 from keras import ops
+
+# Queries computed together when the window is shorter than that: smaller
+# products take longer than the pairs that a larger one computes in vain.
+LEAST = 32
 
 
 def static_length(x, axis=1):
@@ -71,22 +75,87 @@ def prepend(prefix, blocks):
     return ops.concatenate([prefix, blocks], axis=3)
 
 
-def prepend_mask(mask, allowed, prefix):
-    """Lets every query attend to the real tokens of the prefix.
+def windows(
+    attend,
+    query,
+    key,
+    value,
+    mask,
+    positions,
+    *,
+    pairs,
+    size,
+    before,
+    after,
+    front=None,
+):
+    """Each block of queries over its own keys and those around it.
 
     Args:
-        mask: (B, prefix + N) bool or None.
+        attend: (queries, keys, values, allowed) -> mixed, over the last two
+            axes (`Mixer.attend`).
+        query, key, value: (B, A, N, E), without the prefix.
+        mask: (B, N) bool or None.
+        positions: (B, N) int32, ascending, or None for 0, 1, 2, ...
+        pairs: (rows, columns) -> bool, which positions attend to which; of
+            numpy arrays or tensors. Without `positions` it may depend on the
+            places in a block and on their differences only.
+        size: queries in a block.
+        before, after: keys of the blocks beside it; at most `size` each.
+        front: None, or keys and values (B, A, P, E) that every query attends
+            to, and a mask (B, P) or None.
+
+    Returns:
+        (B, A, N, E).
+    """
+    length = static_length(query, 2)
+    if not length:
+        return value
+
+    def wide(x, axis):
+        return with_sides(split(x, axis, size), axis, before, after)
+
+    real = ops.ones((1, length), dtype="bool") if mask is None else mask
+    real = wide(real, 1)
+    if positions is None:
+        # The same in each block, so that no (N, w) table is needed.
+        row = np.arange(size)[:, None]
+        column = np.arange(-before, size + after)[None, :]
+        near = ops.convert_to_tensor(pairs(row, column)[None, None])
+    else:
+        row = split(positions, 1, size)[..., :, None]
+        near = pairs(row, wide(positions, 1)[..., None, :])
+    allowed = (near & real[..., None, :])[:, None]  # (B, 1, n, size, keys)
+    queries, keys, values = split(query, 2, size), wide(key, 2), wide(value, 2)
+    if front is not None:
+        keys, values = prepend(front[0], keys), prepend(front[1], values)
+        allowed = prepend_mask(front[2], allowed, front[0].shape[2])
+    mixed = attend(queries, keys, values, allowed)
+    return joined(mixed, length)
+
+
+def joined(x, length):
+    """(B, A, n, size, E) -> (B, A, N, E)."""
+    shape = (-1, x.shape[1], x.shape[2] * x.shape[3], x.shape[4])
+    return ops.reshape(x, shape)[:, :, :length]
+
+
+def prepend_mask(mask, allowed, count):
+    """Lets every query attend to the real ones of more keys in front.
+
+    Args:
+        mask: (B, P) bool or None.
         allowed: (B or 1, 1, n, size, keys) bool.
-        prefix: P, int.
+        count: P, int.
 
     Returns:
         (B or 1, 1, n, size, P + keys) bool.
     """
     if mask is None:
         first = ops.ones_like(allowed[..., :1])
-        first = ops.repeat(first, prefix, axis=-1)
+        first = ops.repeat(first, count, axis=-1)
     else:
-        first = mask[:, None, None, None, :prefix]
+        first = mask[:, None, None, None, :]
         rows = ops.ones_like(allowed[..., :1])
         # Both of the mask's batch: `allowed` may come from positions alone.
         first, allowed = first & rows, allowed & (first[..., :1] | True)

@@ -1,13 +1,11 @@
+import functools
+
 import numpy as np
 from keras import ops
 
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
 from pixmodels.attention.mixer import Mixer
-
-# Queries computed together when the window is shorter than that: smaller
-# products take longer than the pairs that a larger one computes in vain.
-_LEAST_BLOCK = 32
 
 
 @MIXERS.register("sliding_window")
@@ -70,53 +68,44 @@ class SlidingWindowAttention(Mixer):
         value = self.split_heads(self.value(x))
         mixed = self._band(query, key, value, mask, positions, prefix, training)
         if prefix:
-            allowed = _blocks.full_mask(mask, query, self.causal, prefix)
-            first = query[:, :, :prefix]
-            first = self.attend(first, key, value, allowed, training)
+            first = self._global_rows(
+                query[:, :, :prefix], key, value, mask, training
+            )
             mixed = ops.concatenate([first, mixed], axis=2)
         return self.output_dense(self.merge_heads(mixed))
+
+    def _global_rows(self, query, key, value, mask, training):
+        """The first queries, which attend to all: (B, A, P, E)."""
+        allowed = _blocks.full_mask(mask, key, self.causal, query.shape[2])
+        return self.attend(query, key, value, allowed, training)
 
     def _reach(self, subset):
         """Tokens before a token among which it may attend, and block size."""
         if self.exact:
-            return self.window, max(self.window, _LEAST_BLOCK)
+            return self.window, max(self.window, _blocks.LEAST)
         if subset:  # a window may begin anywhere in a block
             return 2 * self.window - 1, 2 * self.window
         return self.window, self.window
 
     def _band(self, query, key, value, mask, positions, prefix, training):
         """The tokens after the prefix: (B, A, N - prefix, E)."""
-        length = _blocks.static_length(query, 2) - prefix
         # The same blocks for any length, so that trimming changes no digit.
         before, size = self._reach(positions is not None)
-        after = 0 if self.causal else before
-
-        def wide(x, axis):
-            return _blocks.with_sides(
-                _blocks.split(x, axis, size), axis, before, after
-            )
-
-        real = ops.ones((1, length), dtype="bool")
-        real = wide(real if mask is None else mask[:, prefix:], 1)
-        if positions is None:
-            # The same in each block, so that no (N, w) table is needed.
-            row = np.arange(size)[:, None]
-            column = np.arange(-before, size + after)[None, :]
-            pairs = self._pairs(row, column)[None, None]
-            pairs = ops.convert_to_tensor(pairs)
-        else:
-            row = _blocks.split(positions, 1, size)[..., :, None]
-            pairs = self._pairs(row, wide(positions, 1)[..., None, :])
-        allowed = (pairs & real[..., None, :])[:, None]  # (B, 1, n, size, keys)
-        queries = _blocks.split(query[:, :, prefix:], 2, size)
-        keys, values = (wide(t[:, :, prefix:], 2) for t in (key, value))
+        front = None
         if prefix:
-            keys = _blocks.prepend(key[:, :, :prefix], keys)
-            values = _blocks.prepend(value[:, :, :prefix], values)
-            allowed = _blocks.prepend_mask(mask, allowed, prefix)
-        mixed = self.attend(queries, keys, values, allowed, training)
-        shape = (-1, self.num_heads, mixed.shape[2] * size, self._head_dim)
-        return ops.reshape(mixed, shape)[:, :, :length]
+            front = key[:, :, :prefix], value[:, :, :prefix]
+            front += (None if mask is None else mask[:, :prefix],)
+        return _blocks.windows(
+            functools.partial(self.attend, training=training),
+            *(part[:, :, prefix:] for part in (query, key, value)),
+            None if mask is None else mask[:, prefix:],
+            positions,
+            pairs=self._pairs,
+            size=size,
+            before=before,
+            after=0 if self.causal else before,
+            front=front,
+        )
 
     def _pairs(self, row, column):
         """Which positions attend to which; numpy arrays or tensors."""
@@ -131,21 +120,22 @@ class SlidingWindowAttention(Mixer):
         query, key = self.queries_and_keys(x, positions, prefix, grid)
         if positions is None:
             positions = ops.arange(x.shape[1] - prefix, dtype="int32")[None]
-        pairs = self._pairs(positions[:, :, None], positions[:, None, :])
+        pairs = self._all_pairs(positions)
         front = ((0, 0), (prefix, 0), (prefix, 0))
         pairs = ops.pad(pairs, front, constant_values=True)[:, None]
         return self.weights_of(
             query, key, pairs & _blocks.full_mask(mask, query, self.causal)
         )
 
+    def _all_pairs(self, positions):
+        """Which of (..., N) positions attend to which, (..., N, N) bool."""
+        return self._pairs(positions[..., :, None], positions[..., None, :])
+
     def dense_mask(self, length, prefix=0, positions=None):
         if positions is None:
             positions = np.arange(length - prefix)
-        positions = np.asarray(positions)
         pairs = np.ones((length, length), bool)
-        pairs[prefix:, prefix:] = self._pairs(
-            positions[:, None], positions[None, :]
-        )
+        pairs[prefix:, prefix:] = self._all_pairs(np.asarray(positions))
         return np.tril(pairs) if self.causal else pairs
 
     def get_config(self):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
+from pixmodels.attention._copied_dense import copies
 from pixmodels.presets.load_report import LoadReport
 
 
@@ -176,7 +177,7 @@ def assign(model, entries, tensors, facts, *, ignored=(), edits=None):
             misshapen.append(_mismatch(entry, theirs, variable, facts))
             continue
         variable.assign(edits.get(entry.ours, _keep)(array))
-    missing += [w.path for w in model.weights if id(w) not in covered]
+    missing += [w.path for w in _without_a_file(model, covered)]
     left = [name for name in tensors if name not in used]
     known = [n for n in left if any(re.fullmatch(p, n) for p in ignored)]
     return LoadReport(
@@ -188,6 +189,15 @@ def assign(model, entries, tensors, facts, *, ignored=(), edits=None):
         not_finite=tuple(not_finite),
         ignored=tuple(known),
     )
+
+
+def _without_a_file(model, covered):
+    """Weights that nothing has set; what begins as a copy is set here."""
+    for layer in copies(model):
+        if not any(id(weight) in covered for weight in layer.weights):
+            layer.copy()
+            covered.update(id(weight) for weight in layer.weights)
+    return [weight for weight in model.weights if id(weight) not in covered]
 
 
 def _keep(array):
