@@ -84,10 +84,12 @@ def softmax(logits, allowed=True):
 
 
 def dense_attention(layer, x, allowed):
-    """Softmax attention over the pairs of (B, N, N) bool, in float64."""
+    """Softmax attention over the pairs of (B, [A,] N, N) bool, in float64."""
+    if allowed.ndim == 3:
+        allowed = allowed[:, None]
     query, key, value = heads_of(layer, x)
     logits = query @ key.transpose(0, 1, 3, 2) / np.sqrt(query.shape[-1])
-    return output(layer, softmax(logits, allowed[:, None]) @ value)
+    return output(layer, softmax(logits, allowed) @ value)
 
 
 def check_gradient(layer, plain, x, **call):
@@ -114,3 +116,27 @@ def check_gradient(layer, plain, x, **call):
     scale = np.linalg.norm(found) * np.linalg.norm(along)
     assert abs((found * along).sum() - expected) <= 2e-6 * scale
     assert abs(expected) > 1e-3 * scale
+
+
+def check_weight_gradients(layer, x, step=1e-2, tolerance=2e-2, **call):
+    """Asserts that gradients of all weights are slopes of the output."""
+    rng = np.random.default_rng(11)
+    weight = rng.normal(size=x.shape).astype("float32")
+
+    def loss():
+        return ops.sum(ops.multiply(layer(x, **call), weight))
+
+    weights = layer.trainable_weights
+    _, gradients = harness.loss_and_gradients(loss, weights)
+    start = [ops.convert_to_numpy(w) for w in weights]
+    moves = [rng.normal(size=w.shape).astype("float32") for w in weights]
+    slope = sum(float((g * m).sum()) for g, m in zip(gradients, moves))
+    ends = []
+    for sign in (step, -step):
+        for w, value, move in zip(weights, start, moves):
+            w.assign(value + sign * move)
+        ends.append(float(ops.convert_to_numpy(loss())))
+    for w, value in zip(weights, start):
+        w.assign(value)
+    measured = (ends[0] - ends[1]) / (2 * step)
+    np.testing.assert_allclose(measured, slope, rtol=tolerance)

@@ -5,6 +5,7 @@
 """
 
 from pixmodels._registry import MIXERS
+from pixmodels.attention.bigbird import BigBirdAttention
 from pixmodels.attention.fnet import FNetMixer
 from pixmodels.attention.kernelized import KernelizedAttention
 from pixmodels.attention.linear import LinearAttention
@@ -26,13 +27,14 @@ names = MIXERS.names
 get = MIXERS.get
 
 __all__ = [
+    "BigBirdAttention",
     "FNetMixer",
     "KernelizedAttention",
     "LinearAttention",
     "LinformerAttention",
     "LocalAttention",
-    "LunaAttention",
     "LongformerAttention",
+    "LunaAttention",
     "Mixer",
     "NystromAttention",
     "PerformerAttention",

@@ -134,6 +134,45 @@ def windows(
     return joined(mixed, length)
 
 
+def slots(positions, whole):
+    """Where the tokens of a subset stand in the whole sequence.
+
+    Args:
+        positions: (B, K) int32, distinct, below `whole`.
+        whole: N, int.
+
+    Returns:
+        (B, N) int32, 1 + the place in the subset, or 0.
+    """
+    positions = ops.cast(positions, "int32")
+    ones = ops.ones_like(positions)
+    example = ops.cumsum(ones, axis=0) - 1
+    places = ops.reshape(ops.stack([example, positions], axis=-1), (-1, 2))
+    empty = ops.repeat(0 * positions[:, :1], whole, axis=1)
+    numbers = ops.reshape(ops.cumsum(ones, axis=1), (-1,))
+    return ops.scatter_update(empty, places, numbers)
+
+
+def placed(x, found):
+    """(B, A, K, E) and `slots` -> (B, A, N, E), 0 where there is no token."""
+    x = ops.pad(x, ((0, 0), (0, 0), (1, 0), (0, 0)))
+    return ops.take_along_axis(x, found[:, None, :, None], axis=2)
+
+
+def placed_mask(mask, found):
+    """(B, K) bool or None and `slots` -> (B, N) bool."""
+    if mask is None:
+        return found > 0
+    mask = ops.pad(mask, ((0, 0), (1, 0)), constant_values=False)
+    return ops.take_along_axis(mask, found, axis=1)
+
+
+def taken(x, positions):
+    """The way back from `placed`: (B, A, N, E) -> (B, A, K, E)."""
+    places = ops.cast(positions, "int32")[:, None, :, None]
+    return ops.take_along_axis(x, places, axis=2)
+
+
 def joined(x, length):
     """(B, A, n, size, E) -> (B, A, N, E)."""
     shape = (-1, x.shape[1], x.shape[2] * x.shape[3], x.shape[4])
