@@ -4,7 +4,9 @@ from keras import ops
 
 from pixmodels import positions as position_tables
 from pixmodels._precision import at_least_float32
+from pixmodels.attention import _checks
 from pixmodels.attention import _fused
+from pixmodels.attention import _pictures
 from pixmodels.layers._masked_softmax import masked_softmax
 from pixmodels.layers.dropout import Dropout
 
@@ -62,9 +64,9 @@ class Mixer(keras.layers.Layer):
     Raises:
         ValueError: if `num_heads` does not divide D and no `head_dim` is
             given, if `causal` or `rotary` is asked of a mechanism without
-            that form, if E is not a multiple of 4 with `rotary`, if `mask` or
-            `positions` have another length than `x`, or if a state is given
-            to a stateless one.
+            that form, if E is not a multiple of 4 with `rotary`, if `mask` is
+            not bool, if `mask` or `positions` have another rank or length
+            than (B, N), or if a state is given to a stateless one.
     """
 
     causal = False
@@ -284,25 +286,10 @@ class Mixer(keras.layers.Layer):
                 f"Expected state=None: {type(self).__name__} carries no "
                 f"state. Received: state={state}."
             )
-        self._check_lengths(x, mask, positions, prefix)
+        _checks.check_call(x, mask, positions, prefix)
         if mask is not None:
-            mask = ops.cast(mask, "bool")
+            mask = ops.convert_to_tensor(mask)
         return self.mix(x, mask, positions, prefix, state, training, grid)
-
-    def _check_lengths(self, x, mask, positions, prefix):
-        length = x.shape[1]
-        for name, value, expected in (
-            ("mask", mask, length),
-            ("positions", positions, length and length - prefix),
-        ):
-            if value is None or expected is None:
-                continue
-            if value.shape[-1] not in (expected, None):
-                raise ValueError(
-                    f"Expected {name} of shape (B, {expected}) for x of shape "
-                    f"{tuple(x.shape)} and prefix={prefix}. Received: "
-                    f"{name}.shape={tuple(value.shape)}."
-                )
 
     def mix(self, x, mask, positions, prefix, state, training, grid):
         """The mechanism itself; arguments as `call`, all given."""
@@ -344,6 +331,53 @@ class Mixer(keras.layers.Layer):
             f"Expected a mechanism with a fixed pattern. Received: "
             f"{type(self).__name__}."
         )
+
+    def explain(self, length, prefix=0):
+        """What attends to what and what it costs, as a short text.
+
+        Args:
+            length: N, prefix included.
+            prefix: tokens in front.
+
+        Returns:
+            str of a few lines. Pairs are counted up to 4,096 tokens; longer
+            sequences get the count of that length.
+        """
+        return _pictures.explain(self, length, prefix)
+
+    def plot_pattern(
+        self, length, prefix=0, positions=None, *, x=None, ax=None
+    ):
+        """A picture of the pairs that attend: rows attend to columns.
+
+        Fixed patterns are drawn as they are (`dense_mask`). Where the content
+        decides, it is the attention map of one example, the mean over the
+        heads, each row from 0 to its maximum.
+
+        Args:
+            length: N, prefix included.
+            prefix: tokens in front; red lines part them from the others.
+            positions: (N - prefix,) ints; 0, 1, 2, ... by default.
+            x: (N, D), an example to draw the attention map of, also where the
+                pattern is fixed. None: the pattern, or random numbers. A
+                layer that is not built is drawn with random weights.
+            ax: `matplotlib.axes.Axes` to draw in; None: a new figure.
+
+        Returns:
+            `matplotlib.figure.Figure`; `savefig` writes it to a file.
+
+        Raises:
+            ImportError: matplotlib is missing.
+            ValueError: for a mechanism without pattern and attention maps, or
+                an `x` of another length.
+        """
+        if x is not None and len(x) != length:
+            raise ValueError(
+                f"Expected x of shape ({length}, D) for length={length}. "
+                f"Received: x.shape={tuple(np.shape(x))}."
+            )
+        found = _pictures.weights(self, length, prefix, positions, x)
+        return _pictures.draw(self, *found, prefix, ax)
 
     def compute_mask(self, inputs, previous_mask=None):
         return None
