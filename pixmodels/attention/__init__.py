@@ -11,6 +11,7 @@ from pixmodels.attention.kernelized import KernelizedAttention
 from pixmodels.attention.linear import LinearAttention
 from pixmodels.attention.linformer import LinformerAttention
 from pixmodels.attention.local import LocalAttention
+from pixmodels.attention.long_short import LongShortAttention
 from pixmodels.attention.longformer import LongformerAttention
 from pixmodels.attention.luna import LunaAttention
 from pixmodels.attention.mixer import Mixer
@@ -33,6 +34,7 @@ __all__ = [
     "LinearAttention",
     "LinformerAttention",
     "LocalAttention",
+    "LongShortAttention",
     "LongformerAttention",
     "LunaAttention",
     "Mixer",
