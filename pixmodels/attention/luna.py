@@ -212,7 +212,7 @@ class LunaAttention(Mixer):
         width = x.shape[-1] // self._pack_heads
         query = self.packed_query(packed)
         # `attend` divides by the root of the other attention's head size.
-        query = query * ops.cast((self._head_dim / width) ** 0.5, query.dtype)
+        query = query * (self._head_dim / width) ** 0.5
         key = self.key(x)
         value = key if self.tie_kv else self.value(x)
         query, key, value = (

@@ -165,7 +165,7 @@ class ReformerAttention(Mixer):
 
     def _logits(self, query, key):
         """(..., M, E) and (..., N, E) -> (..., M, N) at least float32."""
-        query = query * ops.cast(self._head_dim**-0.5, query.dtype)
+        query = query * self._head_dim**-0.5
         key = ops.swapaxes(_unit(key), -1, -2)
         return at_least_float32(ops.matmul(query, key))
 

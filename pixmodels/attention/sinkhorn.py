@@ -155,7 +155,7 @@ class SinkhornAttention(Mixer):
                 seen = mask[:, None, None, :prefix]
                 first = ops.where(seen, first, NEGATIVE)
             bias = ops.concatenate([first, bias], axis=-1)
-        query = query * ops.cast(self._head_dim**-0.5, query.dtype)
+        query = query * self._head_dim**-0.5
         logits = ops.matmul(query, ops.swapaxes(key, -1, -2))
         logits = at_least_float32(logits) + bias[..., None, :]
         weights = ops.cast(masked_softmax(logits), self.compute_dtype)

@@ -48,7 +48,7 @@ def test_outputs_and_gradients_are_the_plain_ones(options):
     rng = np.random.default_rng(3)
     x = keras.Variable(rng.normal(size=(2, 11, 15)).astype("float32"))
     mask = np.arange(11) < np.array([[11], [7]])
-    weight = rng.normal(size=(2, 11, 15)).astype("float32")
+    weight = ops.convert_to_tensor(rng.normal(size=(2, 11, 15)), "float32")
     call = {"mask": mask, "prefix": 1, "training": True}
     variables = [x, *stack.trainable_weights]
 
