@@ -232,6 +232,45 @@ def _synthesizer(mixer, length, prefix, width):
     return total
 
 
+@of_mixer("reformer")
+def _reformer(mixer, length, prefix, width):
+    inner, tokens = _inner(mixer, width), length - prefix
+    rounds = mixer.num_hashes
+    # Of the window, no matter what else is in it; the causal form sees half.
+    size = mixer.chunk + 1 if mixer.causal else 2 * mixer.chunk
+    total = tokens * inner * rounds * mixer.num_buckets // 2
+    total += _pairs(mixer, rounds * tokens * (size + prefix), width)
+    total += _pairs(mixer, prefix * length, width)
+    # Queries and keys are one projection.
+    return total - length * width * inner
+
+
+@of_mixer("sinkhorn")
+def _sinkhorn(mixer, length, prefix, width):
+    inner, size = _inner(mixer, width), mixer.block
+    tokens = length - prefix
+    count = -(-tokens // size)
+    # Scores between blocks, what they bring, and how much of it is real.
+    total = count**2 * (inner + 2 * size * inner + mixer.num_heads * size)
+    total += _pairs(mixer, tokens * (2 * size + prefix), width)
+    return total + _pairs(mixer, prefix * length, width)
+
+
+@of_mixer("luna")
+def _luna(mixer, length, prefix, width):
+    inner, packed = _inner(mixer, width), mixer.packed_length
+    shared = 1 if mixer.tie_kv else 2
+    # Projections of P, and those of x less the four that are counted.
+    total = packed * width * width
+    if mixer.causal:
+        total += length * (width * width + shared * width * inner)
+        total += packed * length * (width + 4 * inner)
+    else:
+        total += shared * (packed * width * inner + length * width * width)
+        total += 2 * packed * length * (width + inner)
+    return total - 2 * length * width * inner
+
+
 @of_mixer("fnet")
 def _fnet(mixer, length, prefix, width):
     # 5 n log2 n operations of a complex transform (Cooley and Tukey), in

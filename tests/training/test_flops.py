@@ -24,6 +24,8 @@ MIXERS = {
     "kernelized": {"num_features": 12},
     "nystrom": {"num_landmarks": 5, "iterations": 3},
     "synthesizer": {"variant": "dense+dot_product", "max_length": 37},
+    "luna": {"packed_length": 5},
+    "reformer": {"chunk": 7, "num_buckets": 6, "num_hashes": 3},
 }
 
 
@@ -123,8 +125,16 @@ def test_a_step_is_three_forward_passes():
     assert flops.of_step(model, SIZE) == 2 * total
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_classifier(pooling):
+@pytest.mark.parametrize(
+    ("pooling", "attention", "options"),
+    [
+        ("mean", "softmax", {}),
+        ("cls", "softmax", {}),
+        ("mean", "sinkhorn", {"block": 7}),
+        ("mean", "luna", {"packed_length": 5, "tie_kv": False}),
+    ],
+)
+def test_classifier(pooling, attention, options):
     backbone = pixmodels.PIXELBackbone(
         (3, 3 * 11, 1),
         3,
@@ -132,6 +142,8 @@ def test_classifier(pooling):
         num_heads=2,
         hidden_dim=28,
         mlp_dim=17,
+        attention=attention,
+        attention_options=options,
     )
     model = tasks.TextClassifier(backbone, 5, pooling=pooling)
     pixels = keras.ops.zeros((1, 3, 3 * 7), "uint8")
