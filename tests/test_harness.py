@@ -15,15 +15,39 @@ CHECKS = [
 ]
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+# What an autoencoder asks of its mixer besides the mixer's own case: a subset
+# of positions, padding beside a mask, gradients through both. The rest of its
+# checks takes minutes for all mixers.
+QUICK_OF_AUTOENCODERS = (harness.check_padding, harness.check_training_step)
+
+
+def runs(checks):
+    """Parameters (case, check), slow ones marked."""
+    found = []
+    for check in checks:
+        for case in CASES:
+            other = case.name.startswith("masked_autoencoder-pixel-")
+            other = other and not case.name.endswith("-softmax")
+            slow = other and check not in QUICK_OF_AUTOENCODERS
+            found.append(
+                pytest.param(
+                    case,
+                    check,
+                    id=f"{case.name}-{check.__name__}",
+                    marks=[pytest.mark.slow] if slow else [],
+                )
+            )
+    return found
+
+
+@pytest.mark.parametrize(("case", "check"), runs(CHECKS))
 def test_registered(case, check):
     check(case)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_saved(case, tmp_path):
-    harness.check_save(case, tmp_path)
+@pytest.mark.parametrize(("case", "check"), runs([harness.check_save]))
+def test_saved(case, check, tmp_path):
+    check(case, tmp_path)
 
 
 class _Leaky(keras.layers.Layer):
