@@ -21,6 +21,7 @@ from pixmodels.attention.reformer import ReformerAttention
 from pixmodels.attention.sinkhorn import SinkhornAttention
 from pixmodels.attention.sliding_window import SlidingWindowAttention
 from pixmodels.attention.softmax import SoftmaxAttention
+from pixmodels.attention.sparse import SparseAttention
 from pixmodels.attention.synthesizer import SynthesizerAttention
 from pixmodels.attention.wide import WideAttention
 
@@ -44,6 +45,7 @@ __all__ = [
     "SinkhornAttention",
     "SlidingWindowAttention",
     "SoftmaxAttention",
+    "SparseAttention",
     "SynthesizerAttention",
     "WideAttention",
     "get",
