@@ -325,9 +325,9 @@ def caller(name, kind, length, shape, jit_compile, options=None):
             # Another gradient for each output: sums and squares are cheap.
             loss = 0.5 * tf.reduce_sum(tf.square(forward(*given)))
         sources = [*given, *([] if bare else layer.trainable_variables)]
-        return tape.gradient(
-            loss, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
+        found = tape.gradient(loss, sources)
+        # Projections of global tokens have none without such tokens.
+        return [gradient for gradient in found if gradient is not None]
 
     run = tf.function(
         both if gradients else forward,
