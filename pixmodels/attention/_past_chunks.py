@@ -10,7 +10,7 @@ from pixmodels.attention import _blocks
 from pixmodels.layers._masked_softmax import masked_softmax
 
 
-def attend(layer, x, mask, prefix, state, training):
+def attend(layer, x, mask, prefix, *, state=None, value=None, training=None):
     """What every token finds in its past.
 
     Args:
@@ -19,19 +19,24 @@ def attend(layer, x, mask, prefix, state, training):
         mask: (B, P + N) bool or None.
         prefix: P, int.
         state: None, or (tokens (B, C, D), real (B, C) bool) of before.
+        value: None, or (B, P + N, A V) in place of the values and without
+            their LayerNorms; not with a state.
         training: bool.
 
     Returns:
-        (B, A, P + N, E).
+        (B, A, P + N, E or V).
     """
     query = layer.split_heads(layer.query(x))
-    key, value = layer.key(x), layer.value(x)
+    norms = layer.norm_window, layer.norm_sums
+    norms = [norms, norms if value is None else (_same, _same)]
+    value = layer.value(x) if value is None else value
+    parts = list(zip((layer.key(x), value), norms, strict=True))
     real = None if mask is None else mask[:, prefix:]
     # Blocks are whole chunks, and no shorter than what stands before them.
     size = max(layer.window - 1, _blocks.LEAST)
     size = layer.chunk * -(-size // layer.chunk)
-    near = _near(layer, key[:, prefix:], value[:, prefix:], real, state, size)
-    far = _far(layer, x, key, value, mask, prefix, state)
+    near = _near(layer, parts, real, prefix, state, size)
+    far = _far(layer, x, parts, mask, prefix, state)
     before = 0 if state is None else state[0].shape[1] // layer.chunk
     blocks = _blocks.split(query[:, :, prefix:], 2, size)
     blocks = blocks * ops.cast(layer.scale, blocks.dtype)
@@ -45,7 +50,7 @@ def attend(layer, x, mask, prefix, state, training):
     mixed = _blocks.joined(mixed, x.shape[1] - prefix)
     if not prefix:
         return mixed
-    first = [layer.split_heads(part[:, :prefix]) for part in (key, value)]
+    first = [layer.heads(part[:, :prefix]) for part, _ in parts]
     allowed = None if mask is None else mask[:, :prefix]
     allowed = _blocks.full_mask(allowed, query[:, :, :prefix], True)
     first = layer.attend(query[:, :, :prefix], *first, allowed, training)
@@ -55,25 +60,27 @@ def attend(layer, x, mask, prefix, state, training):
 # --- The window -------------------------------------------------------------
 
 
-def _near(layer, key, value, real, state, size):
+def _near(layer, parts, real, prefix, state, size):
     """Keys and values of the windows of all blocks, and which are real.
 
     Returns:
         Two of (B, A, n, w - 1 + size, E), and (B or 1, n, w - 1 + size) bool.
     """
-    length, before = key.shape[1], layer.window - 1
+    before = layer.window - 1
+    found = [part[:, prefix:] for part, _ in parts]
     if real is None:
-        real = ops.ones((1, length), dtype="bool")
+        real = ops.ones((1, found[0].shape[1]), dtype="bool")
     if state is not None:  # One more block in front, of what was before.
         tokens, known = state
         kept = min(before, tokens.shape[1])
         front = ((0, 0), (size - kept, 0))
         tokens = tokens[:, tokens.shape[1] - kept :]
-        parts = []
-        for part, rest in ((layer.key, key), (layer.value, value)):
-            past = ops.pad(part(tokens), (*front, (0, 0)))
-            parts.append(ops.concatenate([past, rest], axis=1))
-        key, value = parts
+        past = (layer.key(tokens), layer.value(tokens))
+        past = (ops.pad(part, (*front, (0, 0))) for part in past)
+        found = [
+            ops.concatenate(pair, axis=1)
+            for pair in zip(past, found, strict=True)
+        ]
         known = known[:, known.shape[1] - kept :]
         known = ops.pad(known, front, constant_values=False)
         real = real & (known[:, :1] | True)  # of the state's batch
@@ -84,8 +91,15 @@ def _near(layer, key, value, real, state, size):
         skipped = int(state is not None)
         return x[(slice(None),) * axis + (slice(skipped, None),)]
 
-    parts = (layer.split_heads(layer.norm_window(x)) for x in (key, value))
-    return *(wide(x, 2) for x in parts), wide(real, 1)
+    found = (
+        wide(layer.heads(norm(part)), 2)
+        for part, (_, (norm, _)) in zip(found, parts, strict=True)
+    )
+    return *found, wide(real, 1)
+
+
+def _same(x):
+    return x
 
 
 def _sheared(x):
@@ -101,7 +115,7 @@ def _sheared(x):
 # --- Sums over chunks -------------------------------------------------------
 
 
-def _far(layer, x, key, value, mask, prefix, state):
+def _far(layer, x, parts, mask, prefix, state):
     """Keys and values of the prefix and of the sums, and which are real.
 
     Returns:
@@ -110,27 +124,26 @@ def _far(layer, x, key, value, mask, prefix, state):
     # No token of this call sees its last chunk.
     count = (x.shape[1] - prefix - 1) // layer.chunk
     body = slice(prefix, prefix + count * layer.chunk)
-    keys, values = [key[:, :prefix]], [value[:, :prefix]]
+    found = [[part[:, :prefix]] for part, _ in parts]
+    if mask is None and state is not None:
+        mask = ops.ones_like(x[..., 0], dtype="bool")
     real = None if mask is None else [mask[:, :prefix]]
     if state is not None:
         tokens, known = state
-        sums = _summed(layer, _weights(layer, tokens, known), tokens)
-        keys.append(layer.key(sums))
-        values.append(layer.value(sums))
-        if real is None:
-            mask = ops.ones_like(x[..., 0], dtype="bool")
-            real = [mask[:, :prefix]]
+        sums = _summed(_weights(layer, tokens, known), tokens)
+        found[0].append(layer.key(sums))
+        found[1].append(layer.value(sums))
         real.append(_any_real(layer, known))
     if count:
         inside = None if mask is None else mask[:, body]
         weights = _weights(layer, x[:, body], inside)
-        keys.append(_summed(layer, weights, key[:, body]))
-        values.append(_summed(layer, weights, value[:, body]))
+        for sums, (part, _) in zip(found, parts, strict=True):
+            sums.append(_summed(weights, part[:, body]))
         if real is not None:
             real.append(_any_real(layer, inside))
     found = (
-        layer.split_heads(layer.norm_sums(ops.concatenate(parts, axis=1)))
-        for parts in (keys, values)
+        layer.heads(norm(ops.concatenate(sums, axis=1)))
+        for sums, (_, (_, norm)) in zip(found, parts, strict=True)
     )
     return *found, None if real is None else ops.concatenate(real, axis=1)
 
@@ -146,7 +159,7 @@ def _weights(layer, x, real):
     return masked_softmax(scores, real)
 
 
-def _summed(layer, weights, x):
+def _summed(weights, x):
     """(B, n c, D) -> (B, n q, D), by slices of D, one for each head."""
     heads, count, rank, chunk = weights.shape[1:]
     width = x.shape[2]

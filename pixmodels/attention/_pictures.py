@@ -27,7 +27,7 @@ def explain(mixer, length, prefix):
     lines.append(f"Cost in the length N: {mixer.complexity}.")
     counted = min(length, _COUNTED)
     try:
-        pairs = int(mixer.dense_mask(counted, min(prefix, counted)).sum())
+        pairs = mixer.num_pairs(counted, min(prefix, counted))
     except ValueError:
         lines.append("Pairs: no fixed pattern; they depend on the content.")
     else:

@@ -349,6 +349,10 @@ class BigBirdAttention(Mixer):
             found[prefix:, prefix:] = pairs[block[:, None], block[None, :]]
         return found
 
+    def num_pairs(self, length, prefix=0):
+        # All heads have as many, the first one too.
+        return int(self.dense_mask(length, prefix, head=0).sum())
+
     def get_config(self):
         config = super().get_config()
         config.update(

@@ -139,59 +139,85 @@ class LongShortAttention(Mixer):
         return layer
 
     def mix(self, x, mask, positions, prefix, state, training, grid):
-        if not self.causal:
-            if state is not None:
-                raise ValueError(
-                    "Expected state=None: only the causal form carries one. "
-                    f"Received: state={state}."
-                )
-            mixed = self._both_sides(x, mask, positions, prefix, training)
-            return self.output_dense(self.merge_heads(mixed))
         if state is not None:
             return self._with_state(x, mask, positions, prefix, state, training)
+        place = positions, prefix, grid
+        mixed = self._found(x, mask, *place, training=training)
+        return self.output_dense(self.merge_heads(mixed))
+
+    def _found(
+        self, x, mask, positions, prefix, grid, *, value=None, training=None
+    ):
+        """What every token finds.
+
+        Args:
+            value: (B, N, A V), to be mixed in place of the values, or None.
+            Others: as `mix`.
+
+        Returns:
+            (B, A, N, V).
+        """
+        if not self.causal:
+            return self._both_sides(x, mask, positions, prefix, value, training)
         if positions is None:
-            mixed = _past_chunks.attend(self, x, mask, prefix, None, training)
-        elif grid is None:
+            return _past_chunks.attend(
+                self, x, mask, prefix, value=value, training=training
+            )
+        if grid is None:
             raise ValueError(
                 "Expected grid with positions: chunks go by position. "
                 "Received: grid=None."
             )
-        else:
-            mixed = self._subset(x, mask, positions, prefix, training, grid)
-        return self.output_dense(self.merge_heads(mixed))
-
-    def _subset(self, x, mask, positions, prefix, training, grid):
-        """The causal form of tokens in their places: (B, A, N, E)."""
-        found = _blocks.slots(positions, grid[0] * grid[1])
+        slots = _blocks.slots(positions, grid[0] * grid[1])
         if mask is None:
             mask = ops.ones_like(x[..., 0], dtype="bool")
-        real = _blocks.placed_mask(mask[:, prefix:], found)
+        real = _blocks.placed_mask(mask[:, prefix:], slots)
         real = ops.concatenate([mask[:, :prefix], real], axis=1)
-        whole = _blocks.placed(x[:, None, prefix:], found)[:, 0]
-        whole = ops.concatenate([x[:, :prefix], whole], axis=1)
-        mixed = _past_chunks.attend(self, whole, real, prefix, None, training)
+        x, value = (
+            None if part is None else _whole(part, prefix, slots)
+            for part in (x, value)
+        )
+        mixed = _past_chunks.attend(
+            self, x, real, prefix, value=value, training=training
+        )
         rest = _blocks.taken(mixed[:, :, prefix:], positions)
         return ops.concatenate([mixed[:, :, :prefix], rest], axis=2)
 
+    def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
+        """How much of each token, by its window and by sums, is in each other.
+
+        Values are followed as if they had no LayerNorm. Args, Returns: as
+        `Mixer`.
+        """
+        x = ops.cast(x, self.compute_dtype)
+        mask = None if mask is None else ops.cast(mask, "bool")
+        # With unit vectors for values the weights themselves are found.
+        one = ops.eye(_blocks.static_length(x), dtype=self.compute_dtype)
+        one = ops.tile(one, (1, self.num_heads)) + ops.zeros_like(x[:, :1, :1])
+        found = self._found(x, mask, positions, prefix, grid, value=one)
+        return ops.cast(found, "float32")
+
     # --- Both sides ---------------------------------------------------------
 
-    def _both_sides(self, x, mask, positions, prefix, training):
-        """(B, A, N, E)."""
-        query = self.split_heads(self.query(x))
-        key, value = self.key(x), self.value(x)
-        near = [self.norm_window(t[:, prefix:]) for t in (key, value)]
-        near = [self.split_heads(t) for t in near]
+    def _both_sides(self, x, mask, positions, prefix, value, training):
+        """(B, A, N, E), or (B, A, N, V) of `value` (B, N, A V)."""
+        query, key = self.split_heads(self.query(x)), self.key(x)
+        norms = self.norm_window, self.norm_sums
+        norms = [norms, norms if value is None else (_same, _same)]
+        mixed_value = self.value(x) if value is None else value
         real = None if mask is None else mask[:, prefix:]
         weights = self._weights(x[:, prefix:], real)
-        front = [
-            self._sums(weights, t, whole[:, :prefix])
-            for t, whole in zip(near, (key, value), strict=True)
-        ]
-        first = None
+        near, front = [], []
+        for part, (norm, norm_sums) in zip(
+            (key, mixed_value), norms, strict=True
+        ):
+            near.append(self.heads(norm(part[:, prefix:])))
+            sums = self._sums(weights, near[-1], part[:, :prefix])
+            front.append(self.heads(norm_sums(sums)))
+        seen = None
         if mask is not None:
-            ones = ops.ones_like(mask[:, :1])
-            ones = ops.repeat(ones, self.rank, axis=1)
-            first = ops.concatenate([mask[:, :prefix], ones], axis=1)
+            seen = ops.repeat(ops.ones_like(mask[:, :1]), self.rank, axis=1)
+            seen = ops.concatenate([mask[:, :prefix], seen], axis=1)
         size, reach = self._reach(positions is not None)
         mixed = _blocks.windows(
             functools.partial(self.attend, training=training),
@@ -203,18 +229,28 @@ class LongShortAttention(Mixer):
             size=size,
             before=reach,
             after=reach,
-            front=(*front, first),
+            front=(*front, seen),
         )
         if not prefix:
             return mixed
-        allowed = None if mask is None else mask[:, None, None, :]
-        key, value = (
-            ops.concatenate([self.split_heads(t[:, :prefix]), mixed], axis=2)
-            for t in (key, value)
+        # The prefix looks at what the others have found, as keys and values.
+        found = mixed
+        if value is not None:
+            found = self._both_sides(x, mask, positions, prefix, None, training)
+            found = found[:, :, prefix:]
+        keys, values = (
+            ops.concatenate([self.heads(part[:, :prefix]), rest], axis=2)
+            for part, rest in ((key, found), (mixed_value, mixed))
         )
-        first = query[:, :, :prefix]
-        first = self.attend(first, key, value, allowed, training)
-        return ops.concatenate([first, mixed], axis=2)
+        allowed = None if mask is None else mask[:, None, None, :]
+        rows = query[:, :, :prefix]
+        rows = self.attend(rows, keys, values, allowed, training)
+        return ops.concatenate([rows, mixed], axis=2)
+
+    def heads(self, x):
+        """(B, N, A V) -> (B, A, N, V), of any V."""
+        shape = (-1, x.shape[1], self.num_heads, x.shape[2] // self.num_heads)
+        return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))
 
     def _weights(self, x, mask):
         """Each sum's weights: (B, A, r, N) float32, rows add up to 1."""
@@ -225,11 +261,11 @@ class LongShortAttention(Mixer):
         return masked_softmax(scores, allowed)
 
     def _sums(self, weights, x, first):
-        """Sums of (B, A, N, E) behind `first` (B, P, A E): (B, A, P + r, E)."""
+        """Sums of (B, A, N, V) behind `first` (B, P, A V): (B, P + r, A V)."""
         sums = ops.matmul(weights, ops.cast(x, weights.dtype))
-        sums = self.merge_heads(ops.cast(sums, x.dtype))
-        sums = ops.concatenate([first, sums], axis=1)
-        return self.split_heads(self.norm_sums(sums))
+        sums = ops.transpose(ops.cast(sums, x.dtype), (0, 2, 1, 3))
+        sums = ops.reshape(sums, (-1, self.rank, first.shape[2]))
+        return ops.concatenate([first, sums], axis=1)
 
     def _reach(self, subset):
         """Queries in a block, and the tokens on each side of it."""
@@ -266,6 +302,11 @@ class LongShortAttention(Mixer):
         return tokens, ops.zeros_like(tokens[..., 0], dtype="bool")
 
     def _with_state(self, x, mask, positions, prefix, state, training):
+        if not self.causal:
+            raise ValueError(
+                "Expected state=None: only the causal form carries one. "
+                f"Received: state={state}."
+            )
         tokens, real = state
         length = tokens.shape[1]
         if prefix or positions is not None:
@@ -281,7 +322,9 @@ class LongShortAttention(Mixer):
             )
         tokens, real = ops.cast(tokens, x.dtype), ops.cast(real, "bool")
         state = tokens, real
-        mixed = _past_chunks.attend(self, x, mask, 0, state, training)
+        mixed = _past_chunks.attend(
+            self, x, mask, 0, state=state, training=training
+        )
         if mask is None:
             mask = ops.ones_like(x[..., 0], dtype="bool")
         after = (
@@ -318,3 +361,13 @@ class LongShortAttention(Mixer):
             relative=self.relative,
         )
         return config
+
+
+def _same(x):
+    return x
+
+
+def _whole(x, prefix, slots):
+    """Tokens (B, P + K, D) in their places: (B, P + N, D)."""
+    whole = _blocks.placed(x[:, None, prefix:], slots)[:, 0]
+    return ops.concatenate([x[:, :prefix], whole], axis=1)

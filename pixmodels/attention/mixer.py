@@ -332,6 +332,10 @@ class Mixer(keras.layers.Layer):
             f"{type(self).__name__}."
         )
 
+    def num_pairs(self, length, prefix=0):
+        """How many pairs attend in each head, int; as `dense_mask`."""
+        return int(self.dense_mask(length, prefix).sum())
+
     def explain(self, length, prefix=0):
         """What attends to what and what it costs, as a short text.
 

@@ -164,6 +164,13 @@ def test_layers_of_a_model_have_other_blocks():
     assert (a != b).any()
 
 
+def test_explain_counts_the_pairs_of_one_head():
+    layer = attention.get("bigbird")(5, block=1, num_random=2)
+    # Two ends over all 23; 19 blocks with 3 + 2 + 2, two with 2 + 2 + 2.
+    pairs = 2 * 23 + 19 * 7 + 2 * 6
+    assert f"Pairs at N = 23: {pairs} of 529" in layer.explain(23)
+
+
 def test_what_cannot_be_is_refused():
     cls = attention.get("bigbird")
     for options in ({"block": 0}, {"num_random": -1}, {"seed": -1}):

@@ -264,6 +264,49 @@ def test_past_equals_its_definition(
     mixer_numbers.close(y, np.stack(expected), mask)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("subset", [False, True])
+def test_attention_map(causal, subset):
+    rng = np.random.default_rng(3)
+    layer = mixer_numbers.made(
+        "long_short",
+        window=4,
+        rank=3,
+        chunk=5,
+        chunk_rank=2,
+        causal=causal,
+    )
+    x = rng.normal(size=(2, 43, 15)).astype("float32")
+    mask = np.arange(43) < np.array([[43], [29]])
+    options = {"mask": mask, "prefix": 2}
+    if subset:
+        places = [np.sort(rng.permutation(59)[:41]) for _ in range(2)]
+        options["positions"] = np.stack(places).astype("int32")
+        options["grid"] = (1, 59)
+    maps = ops.convert_to_numpy(layer.attention_map(x, **options))
+    np.testing.assert_allclose(maps.sum(-1), 1, rtol=0, atol=1e-5)
+    real = mask[:, None, :, None]
+    assert not maps[
+        np.broadcast_to(real & ~mask[:, None, None], maps.shape)
+    ].any()
+    if causal:
+        assert not np.triu(maps, 1)[np.broadcast_to(real, maps.shape)].any()
+    # Without LayerNorms of values it is all that there is to it; but for the
+    # prefix, which compares itself with mixtures of values.
+    rows = mask & ((np.arange(43) >= 2) | causal)
+    key = layer.norm_window, layer.norm_sums
+
+    def of_keys(norm):
+        calls = iter([norm, lambda t: t])
+        return lambda t: next(calls)(t)
+
+    layer.norm_window, layer.norm_sums = (of_keys(norm) for norm in key)
+    y = layer(x, **options)
+    value = mixer_numbers.heads_of(layer, x)[2]
+    mixed = maps @ value
+    mixer_numbers.close(y, mixer_numbers.output(layer, mixed), rows)
+
+
 def test_state():
     layer = mixer_numbers.made(
         "long_short", window=4, chunk=3, chunk_rank=2, causal=True
