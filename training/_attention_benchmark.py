@@ -14,7 +14,7 @@ from pixmodels.training import _peak_memory
 from pixmodels.training import benchmarks
 
 # What is measured of a mixer: its name, without projections, with gradients.
-_KINDS = {
+KINDS = {
     "core": (True, False),
     "core+gradients": (True, True),
     "layer": (False, False),
@@ -24,6 +24,7 @@ _YARDSTICK = "softmax"
 # Forms of a mixer that are measured besides its default: label, options.
 _FORMS = {"softmax": {"softmax, all pairs": {"chunk": None}}}
 _SHORTEST = 4096  # Growth is fitted from here on: overheads are small.
+_CLEAR = 1.5  # A mode slower by that is not tried at the next length.
 
 
 @dataclasses.dataclass
@@ -35,12 +36,15 @@ class Cell:
         mode: "graph" or "XLA", whichever was quicker.
         memory: bytes that the process grew by in one call, or None.
         reason: why there is no time, or None.
+        margin: time of the slower mode over that of the quicker one, 1 where
+            only one was tried.
     """
 
     seconds: list = dataclasses.field(default_factory=list)
     mode: str = ""
     memory: int | None = None
     reason: str | None = None
+    margin: float = 1.0
 
     @property
     def median(self):
@@ -51,6 +55,7 @@ def run(
     names,
     lengths,
     *,
+    kinds=tuple(KINDS),
     rounds=7,
     heads=4,
     head_dim=64,
@@ -71,6 +76,7 @@ def run(
     Args:
         names: mixers; softmax is put in front, where it is missing.
         lengths: list of N, tokens, ascending.
+        kinds: of "core", "core+gradients", "layer" and "layer+gradients".
         rounds: int.
         heads, head_dim, batch: A, E and B; the width is A E. float32.
         threads: of one operation.
@@ -79,13 +85,18 @@ def run(
         plot: path of a picture of times and memory over lengths, or None.
 
     Raises:
-        ValueError: an unknown mixer, or lengths that do not ascend.
+        ValueError: an unknown mixer or kind, or lengths that do not ascend.
     """
     from pixmodels import attention
 
     if list(lengths) != sorted(set(lengths)):
         raise ValueError(
             f"Expected ascending lengths. Received: --lengths {lengths}"
+        )
+    if not kinds or set(kinds) - set(KINDS):
+        raise ValueError(
+            f"Expected kinds among {', '.join(KINDS)}. Received: --kinds "
+            f"{','.join(kinds)}"
         )
     candidates = {_YARDSTICK: (_YARDSTICK, {})}
     for name in names:
@@ -99,7 +110,8 @@ def run(
         f"mixers, float32, B={batch} A={heads} E={head_dim} D={width}, "
         f"{rounds} interleaved rounds"
     )
-    bench = Bench(candidates, (batch, heads, head_dim), rounds, budget)
+    shape = (batch, heads, head_dim)
+    bench = Bench(candidates, shape, rounds, budget, kinds)
     for length in lengths:
         bench.measure(length)
         bench.show(length)
@@ -117,9 +129,11 @@ class Bench:
         shape: (B, A, E).
         rounds: int.
         budget: seconds of one call.
+        kinds: what is measured, keys of `KINDS`.
     """
 
-    def __init__(self, candidates, shape, rounds, budget):
+    def __init__(self, candidates, shape, rounds, budget, kinds=tuple(KINDS)):
+        self.kinds = kinds
         self.candidates = candidates
         self.names = list(candidates)
         self.shape = shape
@@ -136,7 +150,7 @@ class Bench:
         """Fills the cells of a length."""
         ready = {}
         for name in self.names:
-            for kind in _KINDS:
+            for kind in self.kinds:
                 cell = Cell()
                 self.cells[name, kind, length] = cell
                 cell.reason = self._too_much(name, kind, length)
@@ -152,7 +166,7 @@ class Bench:
     def _prepare(self, name, kind, length, cell):
         """The quicker form of a call, and its memory; None without one."""
         best, found = None, None
-        for mode in ("graph", "XLA"):
+        for mode in self._modes(name, kind):
             try:
                 mixer, options = self.candidates[name]
                 call = caller(
@@ -163,10 +177,20 @@ class Bench:
                 return None
             call()  # Compiles.
             seconds = min(benchmarks.seconds_of(call, 0) for _ in range(2))
+            if best is not None:
+                cell.margin = max(best, seconds) / min(best, seconds)
             if best is None or seconds < best:
                 best, found, cell.mode = seconds, call, mode
         cell.memory = _peak_memory.grown_by(found)
         return found
+
+    def _modes(self, name, kind):
+        """Both, or the one that was clearly quicker at the length before."""
+        if self._lengths:
+            last = self.cells[name, kind, self._lengths[-1]]
+            if last.margin > _CLEAR or (last.seconds and last.margin == 1):
+                return (last.mode,)
+        return ("graph", "XLA")
 
     def _too_much(self, name, kind, length):
         """Why a call would take too long or too much memory, or None."""
@@ -200,16 +224,16 @@ class Bench:
 
     def show(self, length):
         """Prints the cells of a length."""
-        kinds = "".join(f"{kind:>33}" for kind in _KINDS)
+        kinds = "".join(f"{kind:>33}" for kind in self.kinds)
         print(
             f"\nN={length}: ms (x faster than softmax) MiB mode\n{'':20}{kinds}"
         )
         for name in self.names:
-            cells = [self.cells[name, kind, length] for kind in _KINDS]
+            cells = [self.cells[name, kind, length] for kind in self.kinds]
             if all(cell.median is None for cell in cells):
                 print(f"{name:20} not measured: {cells[0].reason}")
                 continue
-            row = (self._text(name, kind, length) for kind in _KINDS)
+            row = (self._text(name, kind, length) for kind in self.kinds)
             print(f"{name:20}" + "".join(row), flush=True)
 
     def _text(self, name, kind, length):
@@ -255,9 +279,9 @@ class Bench:
         if len(self._lengths) < 2:
             return
         print("\ntime grows as N to the power of")
-        print(f"{'':20}" + "".join(f"{kind:>17}" for kind in _KINDS))
+        print(f"{'':20}" + "".join(f"{kind:>17}" for kind in self.kinds))
         for name in self.names:
-            row = [self.growth(name, kind) for kind in _KINDS]
+            row = [self.growth(name, kind) for kind in self.kinds]
             text = "".join(
                 f"{'-' if power is None else f'{power:.2f}':>17}"
                 for power in row
@@ -300,7 +324,7 @@ def caller(name, kind, length, shape, jit_compile, options=None):
     from pixmodels import attention
 
     batch, heads, head_dim = shape
-    bare, gradients = _KINDS[kind]
+    bare, gradients = KINDS[kind]
     keras.utils.set_random_seed(0)
     cls, options = attention.get(name), dict(options or {})
     if "head_dim" in cls.small_options:  # whose heads do not share the width
@@ -362,6 +386,8 @@ def _plot(bench, path):
         figsize=(10, 4.4), dpi=110, layout="constrained"
     )
     time, memory = figure.subplots(1, 2)
+    kind = "core+gradients"
+    kind = kind if kind in bench.kinds else bench.kinds[0]
     markers = "osD^v<>pP*Xhd"
     for number, name in enumerate(bench.names):
         style = {
@@ -372,9 +398,7 @@ def _plot(bench, path):
             "linestyle": "-" if number < 11 else "--",
             "label": name,
         }
-        cells = [
-            (n, bench.cells[name, "core+gradients", n]) for n in bench.lengths
-        ]
+        cells = [(n, bench.cells[name, kind, n]) for n in bench.lengths]
         points = [(n, c.median) for n, c in cells if c.median is not None]
         if points:
             time.plot(*zip(*points), **style)
@@ -385,7 +409,7 @@ def _plot(bench, path):
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xlabel("tokens")
-        axes.set_title(f"forward + gradients, {what}")
+        axes.set_title(f"{kind.replace('+', ' + ')}, {what}")
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xticks(bench.lengths, [f"{n:,}" for n in bench.lengths])
     figure.legend(*time.get_legend_handles_labels(), loc="outside right center")

@@ -167,6 +167,7 @@ def _benchmark_attention(args, rounds):
         names,
         lengths,
         rounds=rounds,
+        kinds=_names(args.kinds) or tuple(_attention_benchmark.KINDS),
         threads=args.threads,
         budget=args.budget,
         plot=args.plot,

@@ -343,6 +343,13 @@ def _add_benchmark(commands):
         help="for attention: our layers beside those of packages for torch",
     )
     command.add_argument(
+        "--kinds",
+        default="",
+        metavar="KIND,...",
+        help="for attention: of core, core+gradients, layer and "
+        "layer+gradients (default all)",
+    )
+    command.add_argument(
         "--budget",
         type=float,
         default=60.0,

@@ -36,7 +36,7 @@ def bench(times, memory=2**20, budget=60.0):
     candidates = {"softmax": ("softmax", {})}
     found = _attention_benchmark.Bench(candidates, (1, 1, 1), 1, budget)
     for length, seconds in times.items():
-        for kind in _attention_benchmark._KINDS:
+        for kind in _attention_benchmark.KINDS:
             cell = _attention_benchmark.Cell([seconds], "XLA", memory)
             found.cells["softmax", kind, length] = cell
         found._lengths.append(length)
@@ -108,6 +108,8 @@ def test_command(capsys, tmp_path):
 
 
 def test_what_the_command_refuses(capsys):
+    assert run("--lengths", "7", "--kinds", "cores") == 2
+    assert "Expected kinds among core," in capsys.readouterr().err
     assert run("--lengths", "11,7") == 2
     assert "ascending" in capsys.readouterr().err
     argv = ["benchmark", "attention", "--attention", "sofmax"]
