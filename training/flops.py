@@ -111,13 +111,18 @@ def _stack(stack, width, length, prefix):
 
 
 def _mixer(block, width, length, prefix):
-    if block.attention not in _MIXERS:
+    return _with_projections(
+        block.attention, block.mixer, length, prefix, width
+    )
+
+
+def _with_projections(name, mixer, length, prefix, width):
+    if name not in _MIXERS:
         raise _Unknown
-    mixer = block.mixer
-    products = _MIXERS[block.attention](mixer, length, prefix, width)
+    products = _MIXERS[name](mixer, length, prefix, width)
     projections = sum(
-        hasattr(mixer, name)
-        for name in ("query", "key", "value", "output_dense")
+        hasattr(mixer, part)
+        for part in ("query", "key", "value", "output_dense")
     )
     return products + projections * length * width * _inner(mixer, width)
 
@@ -174,6 +179,16 @@ def _performer(mixer, length, prefix, width):
     features = mixer.directions.shape[0]
     # Features of queries and keys; as `_linear`.
     return mixer.num_heads * length * features * (2 * size + 2 * (size + 1))
+
+
+@of_mixer("context_pool")
+def _context_pool(mixer, length, prefix, width):
+    places, taps = length - prefix, mixer.kernel_size**mixer.dimensions
+    total = places * taps * mixer.hidden_dim * (width + 2)
+    total += places**2 * width
+    return total + _with_projections(
+        mixer.attention, mixer.mixer, length, prefix, width
+    )
 
 
 @of_mixer("kernelized")

@@ -6,6 +6,7 @@
 
 from pixmodels._registry import MIXERS
 from pixmodels.attention.bigbird import BigBirdAttention
+from pixmodels.attention.context_pool import ContextPoolAttention
 from pixmodels.attention.fnet import FNetMixer
 from pixmodels.attention.kernelized import KernelizedAttention
 from pixmodels.attention.linear import LinearAttention
@@ -30,6 +31,7 @@ get = MIXERS.get
 
 __all__ = [
     "BigBirdAttention",
+    "ContextPoolAttention",
     "FNetMixer",
     "KernelizedAttention",
     "LinearAttention",

@@ -22,6 +22,7 @@ MIXERS = {
     "performer": {"num_features": 13},
     "linformer": {"rank": 11, "max_length": 37},
     "kernelized": {"num_features": 12},
+    "context_pool": {"hidden_dim": 5},
     "nystrom": {"num_landmarks": 5, "iterations": 3},
     "synthesizer": {"variant": "dense+dot_product", "max_length": 37},
     "luna": {"packed_length": 5},
