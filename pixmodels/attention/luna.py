@@ -209,17 +209,20 @@ class LunaAttention(Mixer):
 
     def _pack(self, x, packed, mask, training):
         """P': (B, r, D)."""
+        query, key = self._packing(x, packed)
+        value = key
+        if not self.tie_kv:
+            value = _split(self.value(x), self._pack_heads)
+        return _merged(self.attend(query, key, value, _keys(mask), training))
+
+    def _packing(self, x, packed):
+        """Queries (B, heads, r, E) and keys (B, heads, N, E)."""
         width = x.shape[-1] // self._pack_heads
         query = self.packed_query(packed)
         # `attend` divides by the root of the other attention's head size.
         query = query * (self._head_dim / width) ** 0.5
-        key = self.key(x)
-        value = key if self.tie_kv else self.value(x)
-        query, key, value = (
-            _split(part, self._pack_heads) for part in (query, key, value)
-        )
-        allowed = None if mask is None else mask[:, None, None, :]
-        return _merged(self.attend(query, key, value, allowed, training))
+        parts = (query, self.key(x))
+        return tuple(_split(part, self._pack_heads) for part in parts)
 
     def _unpack(self, x, packed, training):
         """The tokens of x over P': (B, N, A E)."""
@@ -256,6 +259,29 @@ class LunaAttention(Mixer):
         mixed = _kernels.sums_of_past(weights, pattern, value, size=self.block)
         return _merged(ops.cast(mixed / count, self.compute_dtype))
 
+    def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
+        """As `Mixer`, from the layer's own P: the product of both attentions.
+
+        The values pass a projection between the two. With other `pack_heads`
+        than A, the mean over these takes the place of each.
+        """
+        if self.causal:
+            raise ValueError(
+                "Expected causal=False for an attention map: weights of the "
+                f"past are not normalised. Received: causal={self.causal}."
+            )
+        x = ops.cast(x, self.compute_dtype)
+        mask = None if mask is None else ops.cast(mask, "bool")
+        packed = self._learned(x)
+        if self.norm is not None and self.packed_norm == "before":
+            packed = self.norm(packed)
+        first = self.weights_of(*self._packing(x, packed), _keys(mask))
+        key = self.packed_key(self._pack(x, packed, mask, False))
+        parts = (self.split_heads(part) for part in (self.query(x), key))
+        if self._pack_heads != self.num_heads:
+            first = ops.mean(first, axis=1, keepdims=True)
+        return ops.matmul(self.weights_of(*parts), first)
+
     def get_config(self):
         config = super().get_config()
         config.update(
@@ -269,6 +295,11 @@ class LunaAttention(Mixer):
             block=self.block,
         )
         return config
+
+
+def _keys(mask):
+    """(B, N) -> (B, 1, 1, N), or None."""
+    return None if mask is None else mask[:, None, None, :]
 
 
 def _split(x, heads):

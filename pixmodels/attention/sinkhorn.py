@@ -103,23 +103,42 @@ class SinkhornAttention(Mixer):
         self.noise = noise
 
     def mix(self, x, mask, positions, prefix, state, training, grid):
-        heads = [part(x) for part in (self.query, self.key, self.value)]
+        parts = [part(x) for part in (self.query, self.key, self.value)]
+        mixed = self._mixed(parts, mask, positions, prefix, training, grid)
+        return self.output_dense(self.merge_heads(mixed))
+
+    def _mixed(self, parts, mask, positions, prefix, training, grid):
+        """All tokens.
+
+        Args:
+            parts: queries and keys (B, N, A E), values (B, N, A F).
+            Others: as `mix`.
+
+        Returns:
+            (B, A, N, F).
+        """
         real = None if mask is None else mask[:, prefix:]
-        tokens = [part[:, prefix:] for part in heads]
+        tokens = [part[:, prefix:] for part in parts]
         if positions is not None:
             tokens, real = _placed(tokens, real, positions, grid)
-        heads = [self.split_heads(part) for part in heads]
-        front = [part[:, :, :prefix] for part in heads]
-        tokens = [self.split_heads(part) for part in tokens]
+        parts = [self._heads(part) for part in parts]
+        front = [part[:, :, :prefix] for part in parts]
+        tokens = [self._heads(part) for part in tokens]
         mixed = self._attended(tokens, front, real, mask, prefix, training)
         if positions is not None:
             places = ops.cast(positions, "int32")[:, None, :, None]
             mixed = ops.take_along_axis(mixed, places, axis=2)
         if prefix:
-            allowed = _blocks.full_mask(mask, heads[0], False, prefix)
-            first = self.attend(front[0], *heads[1:], allowed, training)
+            allowed = _blocks.full_mask(mask, parts[0], False, prefix)
+            first = self.attend(front[0], *parts[1:], allowed, training)
             mixed = ops.concatenate([first, mixed], axis=2)
-        return self.output_dense(self.merge_heads(mixed))
+        return mixed
+
+    def _heads(self, x):
+        """(B, N, A F) -> (B, A, N, F)."""
+        size = x.shape[-1] // self.num_heads
+        x = ops.reshape(x, (-1, x.shape[1], self.num_heads, size))
+        return ops.transpose(x, (0, 2, 1, 3))
 
     def _attended(self, tokens, front, real, mask, prefix, training):
         """The tokens after the prefix.
@@ -133,7 +152,7 @@ class SinkhornAttention(Mixer):
             training: bool.
 
         Returns:
-            (B, A, L, E).
+            (B, A, L, F), F being the size of the values.
         """
         length, size = _blocks.static_length(tokens[0], 2), self.block
         if real is None:
@@ -160,7 +179,7 @@ class SinkhornAttention(Mixer):
         logits = at_least_float32(logits) + bias[..., None, :]
         weights = ops.cast(masked_softmax(logits), self.compute_dtype)
         mixed = ops.matmul(self.dropout(weights, training=training), value)
-        shape = (-1, self.num_heads, mixed.shape[2] * size, self._head_dim)
+        shape = (-1, self.num_heads, mixed.shape[2] * size, mixed.shape[-1])
         return ops.reshape(mixed, shape)[:, :, :length]
 
     def _sort(self, query, key, real, training):
@@ -224,6 +243,23 @@ class SinkhornAttention(Mixer):
             brought = brought / share[..., None]
             found.append(ops.cast(brought, part.dtype))
         return found
+
+    def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
+        """As `Mixer`: what a token takes from each other one, by both ways.
+
+        Rows of S add up to 1 only in the limit of many `iterations`; rows of
+        the map are divided by their sums.
+        """
+        length = _blocks.static_length(x)
+        x = ops.cast(x, self.compute_dtype)
+        # What is mixed of an identity matrix is the matrix that mixes.
+        eye = ops.tile(ops.eye(length, dtype=x.dtype), (1, self.num_heads))
+        eye = ops.zeros_like(x[:, :, :1]) + eye[None]
+        parts = [self.query(x), self.key(x), eye]
+        mask = None if mask is None else ops.cast(mask, "bool")
+        found = self._mixed(parts, mask, positions, prefix, False, grid)
+        found = at_least_float32(found)
+        return found / ops.sum(found, axis=-1, keepdims=True)
 
     def get_config(self):
         config = super().get_config()

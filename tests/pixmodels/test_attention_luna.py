@@ -169,6 +169,24 @@ def test_equals_plain_sums(
     mixer_numbers.close(state, after, rows, atol=3e-5)
 
 
+def test_attention_map_is_the_product_of_both():
+    layer = mixer_numbers.made("luna", packed_length=5, carry=False)
+    x = np.random.default_rng(3).normal(size=(2, 13, 15)).astype("float32")
+    mask = np.arange(13) < np.array([[13], [7]])
+    packed = np.float64(ops.convert_to_numpy(layer.packed))
+    packed = np.stack([packed, packed])
+    _, found = _plain(layer, x, mask, packed)
+    near = _dense(layer.packed_query, packed, 3)
+    far = _dense(layer.key, np.float64(x), 3).transpose(0, 1, 3, 2)
+    first = mixer_numbers.softmax(near @ far / 5**0.5, mask[:, None, None])
+    query = _dense(layer.query, np.float64(x), 3)
+    key = _dense(layer.packed_key, found, 3).transpose(0, 1, 3, 2)
+    second = mixer_numbers.softmax(query @ key / 5**0.5)
+    mixer_numbers.close(layer.attention_map(x, mask), second @ first)
+    with pytest.raises(ValueError, match="causal=False for an attention map"):
+        mixer_numbers.made("luna", causal=True).attention_map(x)
+
+
 def _stack(layers=3, **options):
     keras.utils.set_random_seed(3)
     stack = TransformerStack(

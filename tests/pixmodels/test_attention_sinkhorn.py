@@ -144,6 +144,14 @@ def test_equals_each_example_alone(length, prefix, size, subset, masked, seed):
     )
     expected = _plain(layer, x, mask, places, prefix)
     mixer_numbers.close(y, expected, where=mask)
+    if seed % 3 == 0:
+        maps = ops.convert_to_numpy(
+            layer.attention_map(x, mask, positions, prefix, (1, 31))
+        )
+        np.testing.assert_allclose(maps.sum(-1), 1, rtol=0, atol=1e-5)
+        row = mask & mask.any(1)[:, None]
+        column = np.broadcast_to(~mask[:, None, None], maps.shape)
+        assert not (maps * column).transpose(0, 2, 1, 3)[row].any()
 
 
 def test_the_sort_brings_blocks(monkeypatch):
@@ -161,6 +169,11 @@ def test_the_sort_brings_blocks(monkeypatch):
         seen = seen | (block[:, None] == block[None, :])
         expected = mixer_numbers.dense_attention(layer, x, seen[None])
         mixer_numbers.close(found, expected)
+        maps = layer.attention_map(x)
+        value = layer.split_heads(layer.value(x))
+        mixed = layer.merge_heads(ops.matmul(maps, value))
+        mixer_numbers.close(layer.output_dense(mixed), expected)
+        assert not ops.convert_to_numpy(maps)[:, :, ~seen].any()
         outputs.append(ops.convert_to_numpy(found))
     assert np.abs(outputs[0] - outputs[1]).max() > 0.01
 
