@@ -233,6 +233,9 @@ class SynthesizerAttention(Mixer):
         weights = self._weights(x, mask, positions, prefix, grid)
         return weights + ops.zeros_like(x[:, None, :1, :1], "float32")
 
+    def num_pairs(self, length, prefix=0):
+        return length * (length + 1) // 2 if self.causal else length**2
+
     def get_config(self):
         config = super().get_config()
         config.update(

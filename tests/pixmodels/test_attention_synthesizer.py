@@ -184,6 +184,12 @@ def test_weights_are_those_that_are_used():
         assert layer.get_config()["max_length"] == 7
 
 
+def test_all_pairs_attend():
+    cls = attention.get("synthesizer")
+    assert cls(3, max_length=17).num_pairs(13) == 13 * 13
+    assert cls(3, max_length=17, causal=True).num_pairs(13) == 13 * 14 // 2
+
+
 def test_a_fixed_table_is_not_trained():
     layer = attention.get("synthesizer")(3, variant="random", learned=False)
     layer.build((None, 211, 15))
