@@ -166,13 +166,13 @@ class ReformerAttention(Mixer):
     def _logits(self, query, key):
         """(..., M, E) and (..., N, E) -> (..., M, N) at least float32."""
         query = query * self._head_dim**-0.5
-        key = ops.swapaxes(_unit(key), -1, -2)
-        return at_least_float32(ops.matmul(query, key))
+        logits = ops.matmul(query, ops.swapaxes(key, -1, -2))
+        return at_least_float32(logits)
 
     def _prefix_rows(self, shared, value, mask, prefix, training):
         """What the tokens of the prefix see, (B, A, prefix, E)."""
         allowed = _blocks.full_mask(mask, shared, self.causal, prefix)
-        logits = self._logits(shared[:, :, :prefix], shared)
+        logits = self._logits(shared[:, :, :prefix], _unit(shared))
         itself = np.eye(prefix, shared.shape[2], dtype=bool)
         logits = ops.where(ops.convert_to_tensor(itself), _SELF, logits)
         weights = ops.cast(masked_softmax(logits, allowed), value.dtype)
@@ -188,18 +188,23 @@ class ReformerAttention(Mixer):
             buckets, self.num_buckets + 1
         )
         last = None if mask is None else self._last_chunk(real)
-        pairs = self._pairs(order, buckets, real, last)
+        whole = mask is None and not length % self.chunk
+        pairs = self._pairs(order, buckets, real, last, whole)
         tokens = self._chunks(_permutations.taken(tokens, order, slot))
-        back = _one_back(tokens, last)
+        query, own = ops.split(tokens, [self._head_dim], axis=-1)
+        windows = (
+            ops.concatenate([_one_back(part, last), part], axis=-2)
+            for part in (_unit(query), own)
+        )
         mixed, level = self._chunk_attention(
-            tokens,
-            back,
+            query,
+            *windows,
             *pairs,
             self._prefix_keys(shared, value, mask, prefix),
             training,
         )
         # (B, A, R, n, c, E + 1) -> (B, A, R, M, E + 1), in place again
-        mixed = ops.concatenate([at_least_float32(mixed), level], axis=-1)
+        mixed = ops.concatenate([mixed, level], axis=-1)
         shape = (-1, *slot.shape[1:], self._head_dim + 1)
         mixed = _permutations.returned(ops.reshape(mixed, shape), order, slot)
         mixed, level = mixed[..., :-1], mixed[..., -1:]
@@ -247,11 +252,12 @@ class ReformerAttention(Mixer):
         number = ops.arange(real.shape[1] // self.chunk, dtype="int32")
         return number == last[:, None]
 
-    def _pairs(self, order, buckets, real, last):
+    def _pairs(self, order, buckets, real, last, whole):
         """Which slots of each chunk see which of those before and in it.
 
         Returns:
-            `allowed` and `itself`, (B, A, R, n, c, 2 c) bool.
+            `allowed`, None where all are, and `itself`: (B, A, R, n, c, 2 c)
+            bool.
         """
         count = ops.sum(ops.cast(real, "int32"), axis=1)[:, None, None, None]
         slots = ops.arange(order.shape[-1], dtype="int32")
@@ -262,6 +268,8 @@ class ReformerAttention(Mixer):
             allowed = column >= 0
             if self.causal:
                 allowed = allowed & (row >= column)
+            elif whole:
+                allowed = None
             return allowed, row == column
         size = self.chunk
         offset = np.arange(size)[:, None] + size - np.arange(2 * size)
@@ -277,17 +285,20 @@ class ReformerAttention(Mixer):
         return self.causal and self.causal_window == "bucket"
 
     def _prefix_keys(self, shared, value, mask, prefix):
-        """Keys, values and mask of the prefix, or None without one."""
+        """Unit keys, values and mask of the prefix, or None without one."""
         if not prefix:
             return None
         real = None if mask is None else mask[:, :prefix]
-        return shared[:, :, :prefix], value[:, :, :prefix], real
+        return _unit(shared[:, :, :prefix]), value[:, :, :prefix], real
 
-    def _chunk_attention(self, tokens, back, allowed, itself, prefix, training):
+    def _chunk_attention(
+        self, query, key, value, allowed, itself, prefix, training
+    ):
         """Each chunk over the one before, itself and the prefix.
 
         Args:
-            tokens, back: (B, A, R, n, c, 2 E), shared heads and values.
+            query: (B, A, R, n, c, E).
+            key, value: (B, A, R, n, 2 c, E).
             allowed, itself: as `_pairs`.
             prefix: as `_prefix_keys`.
             training: bool.
@@ -296,15 +307,11 @@ class ReformerAttention(Mixer):
             (B, A, R, n, c, E), and the logarithm of the sum of each row,
             (B, A, R, n, c, 1) at least float32.
         """
-        query, size = tokens[..., : self._head_dim], 2 * self.chunk
-        window = ops.concatenate([back, tokens], axis=-2)
-        key, value = (
-            window[..., : self._head_dim],
-            window[..., self._head_dim :],
-        )
+        size = 2 * self.chunk
         logits = self._logits(query, key)
         logits = ops.where(itself, _SELF, logits)
-        logits = ops.where(allowed, logits, NEGATIVE)
+        if allowed is not None:
+            logits = ops.where(allowed, logits, NEGATIVE)
         if prefix is not None:
             more = self._logits(query, prefix[0][:, :, None, None])
             if prefix[2] is not None:
@@ -314,20 +321,21 @@ class ReformerAttention(Mixer):
         top = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
         weights = ops.exp(logits - top)
         total = ops.sum(weights, axis=-1, keepdims=True)
-        weights = ops.cast(weights / total, value.dtype)
+        weights = ops.cast(weights, value.dtype)
         weights = self.dropout(weights, training=training)
         mixed = ops.matmul(weights[..., :size], value)
         if prefix is not None:
             first = prefix[1][:, :, None, None]
             mixed = mixed + ops.matmul(weights[..., size:], first)
-        return mixed, ops.log(total) + top
+        # E quotients a row, not 2 c.
+        return at_least_float32(mixed) / total, ops.log(total) + top
 
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         shared = self._shared(x, positions, prefix, grid)
         if mask is not None:
             mask = ops.cast(mask, "bool")
         meetings = self._meetings(shared, mask, prefix)
-        logits = self._logits(shared, shared)
+        logits = self._logits(shared, _unit(shared))
         logits = logits + ops.log(ops.maximum(meetings, 1.0))
         itself = ops.eye(shared.shape[2], dtype="bool")
         logits = ops.where(itself, _SELF, logits)
