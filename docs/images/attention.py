@@ -24,7 +24,9 @@ ORANGE = LinearSegmentedColormap.from_list("map", ["#f2f2f2", "#c8500a"])
 # Where the options for a dozen tokens would show too little.
 OPTIONS = {
     "local": {"window": 8},
+    "longformer": {"window": 10},
     "sliding_window": {"window": 5},
+    "sparse": {"block": 7, "summary": 2},
 }
 
 

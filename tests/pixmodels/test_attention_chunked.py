@@ -1,5 +1,9 @@
 """Softmax attention by tiles against the form with all pairs at once."""
 
+import json
+import subprocess
+import sys
+
 import harness
 import keras
 import mixer_numbers
@@ -252,3 +256,43 @@ def test_what_cannot_be_is_refused():
     for chunk in (0, 2.5, "none"):
         with pytest.raises(ValueError, match=f"chunk={chunk!r}"):
             attention.get("softmax")(3, chunk=chunk)
+
+
+# Prints how many kilobytes a step takes at most beyond what is there before.
+_STEP = """
+import resource, sys
+import numpy as np
+import tensorflow as tf
+from pixmodels import attention
+
+length, chunk = int(sys.argv[1]), {"tiles": "auto", "pairs": None}[sys.argv[2]]
+layer = attention.get("softmax")(1, chunk=chunk)
+layer.build((None, length, 64))
+
+@tf.function
+def step(x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(tf.square(layer(x)))
+    return tape.gradient(loss, [x, *[w.value for w in layer.weights]])
+
+def most():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+x = tf.constant(np.ones((1, length, 64), "float32"))
+before = most()
+step(x)
+print(most() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="measured on one backend")
+def test_memory_of_a_step():
+    def kilobytes(form):
+        command = [sys.executable, "-c", _STEP, "16384", form]
+        return json.loads(subprocess.check_output(command))
+
+    pairs = kilobytes("pairs")
+    assert pairs > 2 * 16384**2 * 4 / 1024  # logits and weights at least
+    assert kilobytes("tiles") < pairs / 8

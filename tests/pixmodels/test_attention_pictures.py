@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from keras import ops
 
 from pixmodels import attention
 
@@ -58,7 +59,8 @@ def test_what_the_content_decides_is_drawn_from_an_example():
     assert not softmax.built
     softmax.build((None, 7, 12))
     drawn = _image(softmax.plot_pattern(7, x=x))
-    shares = np.asarray(softmax.attention_map(x[None]))[0].mean(axis=0)
+    shares = ops.stop_gradient(softmax.attention_map(x[None]))
+    shares = ops.convert_to_numpy(shares)[0].mean(axis=0)
     shares /= shares.max(axis=1, keepdims=True)
     np.testing.assert_allclose(drawn, np.sqrt(shares), atol=1e-5)
 
