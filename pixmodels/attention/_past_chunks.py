@@ -44,9 +44,10 @@ def attend(layer, x, mask, prefix, *, state=None, value=None, training=None):
     allowed = _allowed(layer, size, near, far, prefix, before)
     weights = ops.cast(masked_softmax(logits, allowed), layer.compute_dtype)
     weights = layer.dropout(weights, training=training)
-    total = far[1].shape[2]
-    mixed = ops.matmul(weights[..., :total], far[1][:, :, None])
-    mixed += ops.matmul(weights[..., total:], near[1])
+    total = 0 if far is None else far[1].shape[2]
+    mixed = ops.matmul(weights[..., total:], near[1])
+    if total:
+        mixed += ops.matmul(weights[..., :total], far[1][:, :, None])
     mixed = _blocks.joined(mixed, x.shape[1] - prefix)
     if not prefix:
         return mixed
@@ -119,11 +120,14 @@ def _far(layer, x, parts, mask, prefix, state):
     """Keys and values of the prefix and of the sums, and which are real.
 
     Returns:
-        Two of (B, A, P + S, E), and (B, P + S) bool or None for all.
+        Two of (B, A, P + S, E), and (B, P + S) bool or None for all; None if
+        P + S is 0.
     """
     # No token of this call sees its last chunk.
     count = (x.shape[1] - prefix - 1) // layer.chunk
     body = slice(prefix, prefix + count * layer.chunk)
+    if not (prefix or count or state is not None):
+        return None
     found = [[part[:, :prefix]] for part, _ in parts]
     if mask is None and state is not None:
         mask = ops.ones_like(x[..., 0], dtype="bool")
@@ -201,14 +205,6 @@ def _by_distance(logits, rows):
 
 def _logits(layer, query, near, far, prefix, before):
     """Of sums and windows, side by side: (B, A, n, size, P + S + keys)."""
-    heads, count, size = query.shape[1:4]
-    total = far[0].shape[2]
-    flat = _blocks.joined(query, count * size)
-    logits = ops.matmul(flat, ops.swapaxes(far[0], -1, -2))
-    if layer.relative and total > prefix:
-        more = _far_distances(layer, flat, before)[..., : total - prefix]
-        logits += ops.pad(more, ((0, 0), (0, 0), (0, 0), (prefix, 0)))
-    logits = ops.reshape(logits, (-1, heads, count, size, total))
     content = query
     if layer.relative:
         content = query + _per_head(layer.content_bias, query)
@@ -218,6 +214,16 @@ def _logits(layer, query, near, far, prefix, before):
         moved = query + _per_head(layer.distance_bias, query)
         moved = ops.matmul(moved, ops.transpose(rows, (0, 2, 1))[:, None])
         keys += _sheared(moved)
+    if far is None:
+        return keys
+    heads, count, size = query.shape[1:4]
+    total = far[0].shape[2]
+    flat = _blocks.joined(query, count * size)
+    logits = ops.matmul(flat, ops.swapaxes(far[0], -1, -2))
+    if layer.relative and total > prefix:
+        more = _far_distances(layer, flat, before)[..., : total - prefix]
+        logits += ops.pad(more, ((0, 0), (0, 0), (0, 0), (prefix, 0)))
+    logits = ops.reshape(logits, (-1, heads, count, size, total))
     return ops.concatenate([logits, keys], axis=-1)
 
 
@@ -251,6 +257,13 @@ def _far_distances(layer, query, before):
 
 def _allowed(layer, size, near, far, prefix, before):
     """Which of those are seen: (B or 1, 1, n, size, P + S + keys) bool."""
+    row = np.arange(size)[:, None]
+    column = np.arange(1 - layer.window, size)[None]
+    pairs = (row >= column) & (row - column < layer.window)
+    pairs = ops.convert_to_tensor(pairs[None, None])
+    pairs = (pairs & near[2][..., None, :])[:, None]
+    if far is None:
+        return pairs
     count, total = near[2].shape[1], far[0].shape[2]
     # Chunks before that of the query; the prefix lies before all.
     chunk = ops.arange(count * size, dtype="int32") // layer.chunk + before
@@ -259,9 +272,4 @@ def _allowed(layer, size, near, far, prefix, before):
     sums = ops.reshape(sums, (1, 1, count, size, total))
     if far[2] is not None:
         sums = sums & far[2][:, None, None, None]
-    row = np.arange(size)[:, None]
-    column = np.arange(1 - layer.window, size)[None]
-    pairs = (row >= column) & (row - column < layer.window)
-    pairs = ops.convert_to_tensor(pairs[None, None])
-    pairs = (pairs & near[2][..., None, :])[:, None]
     return ops.concatenate([sums, pairs], axis=-1)
