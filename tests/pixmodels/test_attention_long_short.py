@@ -294,13 +294,10 @@ def test_attention_map(causal, subset):
     # Without LayerNorms of values it is all that there is to it; but for the
     # prefix, which compares itself with mixtures of values.
     rows = mask & ((np.arange(43) >= 2) | causal)
-    key = layer.norm_window, layer.norm_sums
-
-    def of_keys(norm):
-        calls = iter([norm, lambda t: t])
-        return lambda t: next(calls)(t)
-
-    layer.norm_window, layer.norm_sums = (of_keys(norm) for norm in key)
+    for name in ("norm_window", "norm_sums"):
+        norms = iter([getattr(layer, name), lambda t: t])  # keys, values
+        # Past keras and torch, which take layers only.
+        object.__setattr__(layer, name, lambda t, n=norms: next(n)(t))
     y = layer(x, **options)
     value = mixer_numbers.heads_of(layer, x)[2]
     mixed = maps @ value
