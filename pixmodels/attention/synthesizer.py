@@ -58,7 +58,7 @@ class SynthesizerAttention(Mixer):
         >>> mixer = cls(num_heads=2, variant="random+dot_product")
         >>> mixer(np.ones((3, 7, 8), "float32")).shape
         TensorShape([3, 7, 8])
-        >>> mixer.random_logits.shape
+        >>> tuple(mixer.random_logits.shape)
         (2, 7, 7)
     """
 

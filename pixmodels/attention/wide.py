@@ -30,7 +30,7 @@ class WideAttention(SoftmaxAttention):
         >>> mixer = pixmodels.attention.get("wide")(num_heads=12, head_dim=4)
         >>> mixer(np.ones((3, 5, 8), "float32")).shape
         TensorShape([3, 5, 8])
-        >>> mixer.query.kernel.shape
+        >>> tuple(mixer.query.kernel.shape)
         (8, 48)
     """
 
