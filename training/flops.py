@@ -120,11 +120,14 @@ def _with_projections(name, mixer, length, prefix, width):
     if name not in _MIXERS:
         raise _Unknown
     products = _MIXERS[name](mixer, length, prefix, width)
-    projections = sum(
-        hasattr(mixer, part)
-        for part in ("query", "key", "value", "output_dense")
-    )
-    return products + projections * length * width * _inner(mixer, width)
+    count = _projections(mixer)
+    return products + count * length * width * _inner(mixer, width)
+
+
+def _projections(mixer):
+    """How many of the projections of `Mixer` there are."""
+    parts = ("query", "key", "value", "output_dense")
+    return sum(hasattr(mixer, part) for part in parts)
 
 
 def _head(model, length):
@@ -255,9 +258,7 @@ def _reformer(mixer, length, prefix, width):
     size = mixer.chunk + 1 if mixer.causal else 2 * mixer.chunk
     total = tokens * inner * rounds * mixer.num_buckets // 2
     total += _pairs(mixer, rounds * tokens * (size + prefix), width)
-    total += _pairs(mixer, prefix * length, width)
-    # Queries and keys are one projection.
-    return total - length * width * inner
+    return total + _pairs(mixer, prefix * length, width)
 
 
 @of_mixer("sinkhorn")
@@ -275,7 +276,7 @@ def _sinkhorn(mixer, length, prefix, width):
 def _luna(mixer, length, prefix, width):
     inner, packed = _inner(mixer, width), mixer.packed_length
     shared = 1 if mixer.tie_kv else 2
-    # Projections of P, and those of x less the four that are counted.
+    # Projections of P, and those of x besides its query and the output.
     total = packed * width * width
     if mixer.causal:
         total += length * (width * width + shared * width * inner)
@@ -283,7 +284,7 @@ def _luna(mixer, length, prefix, width):
     else:
         total += shared * (packed * width * inner + length * width * width)
         total += 2 * packed * length * (width + inner)
-    return total - 2 * length * width * inner
+    return total - (_projections(mixer) - 2) * length * width * inner
 
 
 @of_mixer("fnet")

@@ -18,11 +18,13 @@ HEAVY = {"tensorflow", "keras", "jax", "torch", "tensorflow_datasets"}
 
 
 def children():
-    tasks = pathlib.Path("/proc/self/task")
-    found = [
-        (task / "children").read_text().split() for task in tasks.iterdir()
-    ]
-    return {int(pid) for pids in found for pid in pids}
+    found = set()
+    for task in pathlib.Path("/proc/self/task").iterdir():
+        try:
+            found.update(map(int, (task / "children").read_text().split()))
+        except FileNotFoundError:
+            continue  # The thread has ended.
+    return found
 
 
 def alive(pid):
