@@ -74,6 +74,7 @@ def test_outputs_and_gradients_are_the_plain_ones(options):
         )
 
 
+@pytest.mark.slow
 def test_compiled():
     stack = made(**REFORMER)
     x = np.random.default_rng(3).normal(size=(2, 11, 15)).astype("float32")
