@@ -203,8 +203,6 @@ class Bench:
             before = [self.cells[name, kind, n] for n in self._lengths]
             return before[-1].reason if before else None
         last, cell = known[-1]
-        if last != self._lengths[-1]:
-            return self.cells[name, kind, self._lengths[-1]].reason
         more = length / last
         # Growth is at least linear and, for the budget, at most quadratic.
         power = 2.0

@@ -56,6 +56,10 @@ def test_calls_beyond_the_budget_are_left_out():
     found = bench({1000: 1.0, 2000: 4.0}, budget=17.0)
     assert found._too_much("softmax", "core", 4000) is None  # 16 s
     assert "about 36 s" in found._too_much("softmax", "core", 6000)
+    # A length that was left out says nothing; the longest measured one does.
+    found.cells["softmax", "core", 6000] = _attention_benchmark.Cell()
+    found._lengths.append(6000)
+    assert "about 64 s" in found._too_much("softmax", "core", 8000)
     # Overheads of short lengths do not make growth less than linear.
     found = bench({1000: 1.0, 2000: 1.0}, budget=17.0)
     assert found._too_much("softmax", "core", 30000) is None
