@@ -1,6 +1,26 @@
-"""Refusals of call arguments that all mixers share; nothing else."""
+"""Refusals that mixers share, of options and of call arguments."""
 
 import keras
+
+
+def check_counts(*, least=1, optional=(), **values):
+    """Refuses options that are too small.
+
+    Args:
+        least: int.
+        optional: names of those that may be None.
+        values: the options by name.
+
+    Raises:
+        ValueError: naming the first one below `least`.
+    """
+    for name, value in values.items():
+        if value is None and name in optional:
+            continue
+        if value is None or value < least:
+            raise ValueError(
+                f"Expected {name} >= {least}. Received: {name}={value}."
+            )
 
 
 def check_call(x, mask, positions, prefix):

@@ -40,6 +40,29 @@ def draw(count, width, *, seed, salt, orthogonal=True):
     return (rows * lengths[:, None])[:count].astype("float32")
 
 
+def of_step(weight, training, *, interval, seed, salt, draw):
+    """What a layer drew first, or in training what this step draws.
+
+    Args:
+        weight: variable that holds the first draw.
+        training: bool.
+        interval: None, or the steps after which training draws anew.
+        seed, salt: those of the layer.
+        draw: `redraw` or the like, as a function of `seed`, `number` and
+            `salt` alone.
+
+    Returns:
+        A tensor like `weight`: its value outside training, without `interval`
+        and outside of `pixmodels.random.key_scope`, else the draw of that
+        scope's seed and `step // interval`.
+    """
+    key = random.scope_key()
+    if not training or interval is None or key is None:
+        return ops.convert_to_tensor(weight)
+    number = key[1] // interval
+    return draw(seed=key[0], number=number, salt=f"{salt}/{seed}")
+
+
 def redraw(count, width, *, seed, number, salt, orthogonal=True):
     """As `draw`, in the graph, for the draw of a number.
 

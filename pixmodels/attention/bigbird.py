@@ -5,6 +5,7 @@ from pixmodels import random
 from pixmodels._precision import at_least_float32
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
+from pixmodels.attention import _checks
 from pixmodels.attention._random_blocks import random_blocks
 from pixmodels.attention.mixer import Mixer
 from pixmodels.layers._masked_softmax import NEGATIVE
@@ -81,15 +82,8 @@ class BigBirdAttention(Mixer):
                 f"causal={causal}."
             )
         super().__init__(num_heads, **kwargs)
-        for name, value, least in (
-            ("block", block, 1),
-            ("num_random", num_random, 0),
-            ("seed", seed, 0),
-        ):
-            if value < least:
-                raise ValueError(
-                    f"Expected {name} >= {least}. Received: {name}={value}."
-                )
+        _checks.check_counts(block=block)
+        _checks.check_counts(num_random=num_random, seed=seed, least=0)
         self.block = block
         self.num_random = num_random
         self.seed = seed

@@ -3,6 +3,7 @@ from keras import ops
 
 from pixmodels._precision import at_least_float32
 from pixmodels._registry import MIXERS
+from pixmodels.attention import _checks
 from pixmodels.attention import _convolutions
 from pixmodels.attention.mixer import Mixer
 from pixmodels.layers._masked_softmax import masked_softmax
@@ -78,14 +79,7 @@ class ContextPoolAttention(Mixer):
         **kwargs,
     ):
         super().__init__(num_heads, **kwargs)
-        for name, value in (
-            ("kernel_size", kernel_size),
-            ("hidden_dim", hidden_dim),
-        ):
-            if value < 1:
-                raise ValueError(
-                    f"Expected {name} >= 1. Received: {name}={value}."
-                )
+        _checks.check_counts(kernel_size=kernel_size, hidden_dim=hidden_dim)
         if kernel_size % 2 == 0:
             raise ValueError(
                 "Expected an odd length, the same on both sides. Received: "

@@ -1,9 +1,10 @@
+import functools
 import math
 
 from keras import ops
 
-from pixmodels import random
 from pixmodels._registry import MIXERS
+from pixmodels.attention import _checks
 from pixmodels.attention import _kernels
 from pixmodels.attention import _random_features
 from pixmodels.attention import _spectral
@@ -96,15 +97,15 @@ class KernelizedAttention(Mixer):
                 f"Expected variant among {VARIANTS}. Received: "
                 f"variant={variant!r}."
             )
-        for name, value in (
-            ("num_features", num_features),
-            ("redraw_interval", redraw_interval),
-            ("block", block),
-        ):
-            if value is not None and value < 1:
-                raise ValueError(
-                    f"Expected {name} >= 1. Received: {name}={value}."
-                )
+        _checks.check_counts(
+            num_features=num_features,
+            redraw_interval=redraw_interval,
+            block=block,
+            optional=(
+                "num_features",
+                "redraw_interval",
+            ),
+        )
         if smoothing is not None and smoothing < 0:
             raise ValueError(
                 f"Expected smoothing >= 0. Received: smoothing={smoothing}."
@@ -147,18 +148,23 @@ class KernelizedAttention(Mixer):
 
     def _noise(self, training):
         """That of this step."""
-        key = random.scope_key()
-        if not training or self.redraw_interval is None or key is None:
-            return ops.convert_to_tensor(self.noise)
-        options = {
-            "seed": key[0],
-            "number": key[1] // self.redraw_interval,
-            "salt": f"{self.salt}/{self.seed}",
-        }
         shape = self.noise.shape
         if self.variant == "fastfood":
-            return _random_features.redraw_permutation(shape[0], **options)
-        return _random_features.redraw(*shape, orthogonal=False, **options)
+            draw = functools.partial(
+                _random_features.redraw_permutation, shape[0]
+            )
+        else:
+            draw = functools.partial(
+                _random_features.redraw, *shape, orthogonal=False
+            )
+        return _random_features.of_step(
+            self.noise,
+            training,
+            interval=self.redraw_interval,
+            seed=self.seed,
+            salt=self.salt,
+            draw=draw,
+        )
 
     @property
     def constant(self):

@@ -1,6 +1,7 @@
 from keras import ops
 
 from pixmodels._registry import MIXERS
+from pixmodels.attention import _checks
 from pixmodels.attention import _kernels
 from pixmodels.attention.mixer import Mixer
 
@@ -43,8 +44,7 @@ class LinearAttention(Mixer):
 
     def __init__(self, num_heads, *, block=128, epsilon=1e-6, **kwargs):
         super().__init__(num_heads, **kwargs)
-        if block < 1:
-            raise ValueError(f"Expected block >= 1. Received: block={block}.")
+        _checks.check_counts(block=block)
         self.block = block
         self.epsilon = epsilon
 

@@ -5,6 +5,7 @@ from keras import ops
 
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
+from pixmodels.attention import _checks
 from pixmodels.attention import _places
 from pixmodels.attention.mixer import Mixer
 
@@ -62,11 +63,9 @@ class LinformerAttention(Mixer):
         **kwargs,
     ):
         super().__init__(num_heads, **kwargs)
-        for name, value in (("rank", rank), ("max_length", max_length)):
-            if value is not None and value < 1:
-                raise ValueError(
-                    f"Expected {name} >= 1. Received: {name}={value}."
-                )
+        _checks.check_counts(
+            rank=rank, max_length=max_length, optional=("max_length",)
+        )
         self.rank = rank
         self.max_length = max_length
         self.share_kv = share_kv

@@ -2,6 +2,7 @@ import numpy as np
 from keras import ops
 
 from pixmodels._registry import MIXERS
+from pixmodels.attention import _checks
 from pixmodels.attention.mixer import Mixer
 
 
@@ -42,10 +43,7 @@ class LocalAttention(Mixer):
 
     def __init__(self, num_heads, *, window=64, **kwargs):
         super().__init__(num_heads, **kwargs)
-        if window < 1:
-            raise ValueError(
-                f"Expected window >= 1. Received: window={window}."
-            )
+        _checks.check_counts(window=window)
         self.window = window
 
     def mix(self, x, mask, positions, prefix, state, training, grid):

@@ -6,6 +6,7 @@ from keras import ops
 
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
+from pixmodels.attention import _checks
 from pixmodels.attention import _past_chunks
 from pixmodels.attention.mixer import Mixer
 from pixmodels.layers._masked_softmax import masked_softmax
@@ -99,12 +100,8 @@ class LongShortAttention(Mixer):
         self.chunk = chunk
         self.chunk_rank = chunk_rank
         self.relative = relative
-        for name in ("window", "rank", "chunk", "chunk_rank"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"Expected {name} >= 1. Received: "
-                    f"{name}={getattr(self, name)}."
-                )
+        names = ("window", "rank", "chunk", "chunk_rank")
+        _checks.check_counts(**{name: getattr(self, name) for name in names})
 
     def build(self, input_shape):
         super().build(input_shape)

@@ -2,6 +2,7 @@ from keras import ops
 
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
+from pixmodels.attention import _checks
 from pixmodels.attention._copied_dense import CopiedDense
 from pixmodels.attention.sliding_window import SlidingWindowAttention
 
@@ -62,10 +63,7 @@ class LongformerAttention(SlidingWindowAttention):
 
     def __init__(self, num_heads, *, window=64, num_global=0, **kwargs):
         super().__init__(num_heads, window=window, **kwargs)
-        if num_global < 0:
-            raise ValueError(
-                f"Expected num_global >= 0. Received: num_global={num_global}."
-            )
+        _checks.check_counts(num_global=num_global, least=0)
         self.num_global = num_global
 
     def build(self, input_shape):

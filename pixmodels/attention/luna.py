@@ -5,6 +5,7 @@ from keras import ops
 
 from pixmodels._precision import at_least_float32
 from pixmodels._registry import MIXERS
+from pixmodels.attention import _checks
 from pixmodels.attention import _kernels
 from pixmodels.attention.mixer import Mixer
 from pixmodels.layers._masked_softmax import masked_softmax
@@ -93,15 +94,12 @@ class LunaAttention(Mixer):
         **kwargs,
     ):
         super().__init__(num_heads, **kwargs)
-        for name, value in (
-            ("packed_length", packed_length),
-            ("pack_heads", pack_heads),
-            ("block", block),
-        ):
-            if value is not None and value < 1:
-                raise ValueError(
-                    f"Expected {name} >= 1. Received: {name}={value}."
-                )
+        _checks.check_counts(
+            packed_length=packed_length,
+            pack_heads=pack_heads,
+            block=block,
+            optional=("pack_heads",),
+        )
         if packed_norm not in NORMS:
             raise ValueError(
                 f"Expected packed_norm among {NORMS}. Received: "

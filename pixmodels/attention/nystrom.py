@@ -4,6 +4,7 @@ from keras import ops
 
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
+from pixmodels.attention import _checks
 from pixmodels.attention.mixer import Mixer
 
 PINV_SCALES = ("matrix", "batch")
@@ -68,15 +69,12 @@ class NystromAttention(Mixer):
         **kwargs,
     ):
         super().__init__(num_heads, **kwargs)
-        for name, value in (
-            ("num_landmarks", num_landmarks),
-            ("iterations", iterations),
-            ("conv_kernel", conv_kernel),
-        ):
-            if value is not None and value < 1:
-                raise ValueError(
-                    f"Expected {name} >= 1. Received: {name}={value}."
-                )
+        _checks.check_counts(
+            num_landmarks=num_landmarks,
+            iterations=iterations,
+            conv_kernel=conv_kernel,
+            optional=("conv_kernel",),
+        )
         if conv_kernel is not None and conv_kernel % 2 == 0:
             raise ValueError(
                 "Expected an odd length, the same on both sides. Received: "

@@ -1,9 +1,10 @@
+import functools
 import math
 
 from keras import ops
 
-from pixmodels import random
 from pixmodels._registry import MIXERS
+from pixmodels.attention import _checks
 from pixmodels.attention import _kernels
 from pixmodels.attention import _random_features
 from pixmodels.attention.mixer import Mixer
@@ -95,15 +96,15 @@ class PerformerAttention(Mixer):
                     f"Expected {name} among {known}. Received: "
                     f"{name}={value!r}."
                 )
-        for name, value in (
-            ("num_features", num_features),
-            ("redraw_interval", redraw_interval),
-            ("block", block),
-        ):
-            if value is not None and value < 1:
-                raise ValueError(
-                    f"Expected {name} >= 1. Received: {name}={value}."
-                )
+        _checks.check_counts(
+            num_features=num_features,
+            redraw_interval=redraw_interval,
+            block=block,
+            optional=(
+                "num_features",
+                "redraw_interval",
+            ),
+        )
         self.num_features = num_features
         self.kernel = kernel
         self.orthogonal = orthogonal
@@ -133,15 +134,17 @@ class PerformerAttention(Mixer):
 
     def _directions(self, training):
         """(m, E) float32, those of this step."""
-        key = random.scope_key()
-        if not training or self.redraw_interval is None or key is None:
-            return ops.convert_to_tensor(self.directions)
-        return _random_features.redraw(
-            *self.directions.shape,
-            seed=key[0],
-            number=key[1] // self.redraw_interval,
-            salt=f"{self.salt}/{self.seed}",
-            orthogonal=self.orthogonal,
+        return _random_features.of_step(
+            self.directions,
+            training,
+            interval=self.redraw_interval,
+            seed=self.seed,
+            salt=self.salt,
+            draw=functools.partial(
+                _random_features.redraw,
+                *self.directions.shape,
+                orthogonal=self.orthogonal,
+            ),
         )
 
     def mix(self, x, mask, positions, prefix, state, training, grid):

@@ -1,10 +1,12 @@
+import functools
+
 import numpy as np
 from keras import ops
 
-from pixmodels import random
 from pixmodels._precision import at_least_float32
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
+from pixmodels.attention import _checks
 from pixmodels.attention import _permutations
 from pixmodels.attention import _random_features
 from pixmodels.attention.mixer import Mixer
@@ -92,16 +94,13 @@ class ReformerAttention(Mixer):
         **kwargs,
     ):
         super().__init__(num_heads, **kwargs)
-        for name, value in (
-            ("chunk", chunk),
-            ("num_hashes", num_hashes),
-            ("num_buckets", num_buckets),
-            ("redraw_interval", redraw_interval),
-        ):
-            if value is not None and value < 1:
-                raise ValueError(
-                    f"Expected {name} >= 1. Received: {name}={value}."
-                )
+        _checks.check_counts(
+            chunk=chunk,
+            num_hashes=num_hashes,
+            num_buckets=num_buckets,
+            redraw_interval=redraw_interval,
+            optional=("redraw_interval",),
+        )
         if num_buckets % 2:
             raise ValueError(
                 "Expected an even num_buckets: each direction and its negative "
@@ -138,15 +137,17 @@ class ReformerAttention(Mixer):
 
     def _directions(self, training):
         """(R * buckets / 2, E) float32, those of this step, round by round."""
-        key = random.scope_key()
-        if not training or self.redraw_interval is None or key is None:
-            return ops.convert_to_tensor(self.directions)
-        return _random_features.redraw(
-            *self.directions.shape,
-            seed=key[0],
-            number=key[1] // self.redraw_interval,
-            salt=f"{self.salt}/{self.seed}",
-            orthogonal=False,
+        return _random_features.of_step(
+            self.directions,
+            training,
+            interval=self.redraw_interval,
+            seed=self.seed,
+            salt=self.salt,
+            draw=functools.partial(
+                _random_features.redraw,
+                *self.directions.shape,
+                orthogonal=False,
+            ),
         )
 
     def mix(self, x, mask, positions, prefix, state, training, grid):

@@ -6,6 +6,7 @@ from pixmodels import random
 from pixmodels._precision import at_least_float32
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
+from pixmodels.attention import _checks
 from pixmodels.attention.mixer import Mixer
 from pixmodels.layers._masked_softmax import NEGATIVE
 from pixmodels.layers._masked_softmax import masked_softmax
@@ -84,14 +85,7 @@ class SinkhornAttention(Mixer):
                 f"causal={kwargs['causal']}."
             )
         super().__init__(num_heads, **kwargs)
-        for name, value in (
-            ("block", block),
-            ("iterations", iterations),
-        ):
-            if value < 1:
-                raise ValueError(
-                    f"Expected {name} >= 1. Received: {name}={value}."
-                )
+        _checks.check_counts(block=block, iterations=iterations)
         if not temperature > 0:
             raise ValueError(
                 f"Expected temperature > 0. Received: "

@@ -5,6 +5,7 @@ from keras import ops
 
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
+from pixmodels.attention import _checks
 from pixmodels.attention.mixer import Mixer
 
 
@@ -56,10 +57,7 @@ class SlidingWindowAttention(Mixer):
 
     def __init__(self, num_heads, *, window=64, exact=True, **kwargs):
         super().__init__(num_heads, **kwargs)
-        if window < 1:
-            raise ValueError(
-                f"Expected window >= 1. Received: window={window}."
-            )
+        _checks.check_counts(window=window)
         self.window = window
         self.exact = exact
 

@@ -4,6 +4,7 @@ from keras import ops
 from pixmodels._precision import at_least_float32
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
+from pixmodels.attention import _checks
 from pixmodels.attention.mixer import Mixer
 from pixmodels.layers._masked_softmax import NEGATIVE
 from pixmodels.layers._masked_softmax import masked_softmax
@@ -76,8 +77,7 @@ class SparseAttention(Mixer):
                 f"Expected pattern among {PATTERNS}. Received: "
                 f"pattern={pattern!r}."
             )
-        if block < 1:
-            raise ValueError(f"Expected block >= 1. Received: block={block}.")
+        _checks.check_counts(block=block)
         if not 1 <= summary <= block and pattern == "fixed":
             raise ValueError(
                 f"Expected summary between 1 and block={block}. Received: "

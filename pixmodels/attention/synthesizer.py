@@ -3,6 +3,7 @@ from keras import ops
 
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
+from pixmodels.attention import _checks
 from pixmodels.attention import _places
 from pixmodels.attention.mixer import Mixer
 from pixmodels.layers._masked_softmax import masked_softmax
@@ -90,11 +91,9 @@ class SynthesizerAttention(Mixer):
                 "'random+dot_product' ('dot_product' alone is the mechanism "
                 f"'softmax'). Received: variant={variant!r}."
             )
-        for name, value in (("rank", rank), ("max_length", max_length)):
-            if value is not None and value < 1:
-                raise ValueError(
-                    f"Expected {name} >= 1. Received: {name}={value}."
-                )
+        _checks.check_counts(
+            rank=rank, max_length=max_length, optional=("max_length",)
+        )
         self.variant = variant
         self.rank = rank
         self.max_length = max_length
