@@ -24,6 +24,7 @@ _MODULES = (
     "presets",
     "random",
     "remat",
+    "sequence",
 )
 _FUNCTIONS = {"from_preset": "presets"}
 _NUMPY_MODULES = ("masking", "positions")

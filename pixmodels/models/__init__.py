@@ -5,6 +5,7 @@ and data belong to `pixmodels.tasks`.
 """
 
 from pixmodels import attention  # noqa: F401 (registers the mixers)
+from pixmodels import sequence  # noqa: F401 (registers the mixers)
 from pixmodels.models.attention_picture import plot_attention
 from pixmodels.models.masked_autoencoder import MaskedAutoencoder
 from pixmodels.models.pixel_backbone import PIXELBackbone
