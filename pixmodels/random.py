@@ -39,6 +39,26 @@ def key_scope(key, example_ids):
         _SCOPE.reset(token)
 
 
+@contextlib.contextmanager
+def part_scope(count):
+    """Inside a key scope, one where each example is cut into parts.
+
+    Args:
+        count: int or scalar tensor; row `i * count + j` of a batch inside is
+            part j of example i and draws numbers of its own. Outside a key
+            scope nothing changes.
+    """
+    scope = _SCOPE.get()
+    if scope is None:
+        yield
+        return
+    key, example_ids = scope
+    parts = ops.arange(count, dtype="int32")[None]
+    parts = example_ids[:, None] * ops.cast(count, "int32") + parts
+    with key_scope(key, ops.reshape(parts, (-1,))):
+        yield
+
+
 def in_key_scope():
     """True inside `key_scope`."""
     return _SCOPE.get() is not None

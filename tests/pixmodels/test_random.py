@@ -104,3 +104,14 @@ def test_dropout_outside_a_scope_draws_anew():
 def test_dropout_refuses_a_rate():
     with pytest.raises(ValueError, match="rate=1"):
         pixmodels.layers.Dropout(1)
+
+
+def test_parts_draw_as_examples_of_their_own():
+    assert not random.in_key_scope()
+    with random.part_scope(3):
+        assert not random.in_key_scope()
+    with random.key_scope([3, 5], [7, 11]), random.part_scope(3):
+        found = ops.convert_to_numpy(random.bits(13, 17))
+    ids = [21, 22, 23, 33, 34, 35]
+    expected = random.bits(13, 17, key=[3, 5], example_ids=ids)
+    np.testing.assert_array_equal(found, ops.convert_to_numpy(expected))

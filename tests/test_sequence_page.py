@@ -1,0 +1,23 @@
+"""The snippets of docs/sequence.md run, section by section."""
+
+import re
+
+import keras
+import pytest
+
+SECTIONS = ("Hierarchical encoders",)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="they are TensorFlow's"
+)
+@pytest.mark.parametrize("title", SECTIONS)
+def test_snippets(title, root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (root / "docs" / "sequence.md").read_text("utf-8")
+    section = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", page, re.M | re.S)[1]
+    blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert blocks
+    namespace = {}
+    for block in blocks:
+        exec(compile(block, "sequence.md", "exec"), namespace)
