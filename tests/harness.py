@@ -365,6 +365,38 @@ def check_training_step(case):
             assert np.abs(gradient).max() > 0, weight.path
 
 
+def causal_mixers():
+    """Names of the mixers that have a causal form."""
+    mixers = _registry.MIXERS
+    return [name for name in mixers.names() if mixers.get(name).causal]
+
+
+def options_of_steps(name):
+    """Further options with which a mixer goes token by token."""
+    cls = _registry.MIXERS.get(name)
+    if cls.rotary and cls.step is not pixmodels.attention.Mixer.step:
+        return [{}, {"rotary": 10.0, "head_dim": 8}]
+    return [{}]
+
+
+def check_steps(case):
+    """Token by token gives the rows of the whole causal call."""
+    length = 7
+    layer, x = case.make(), case.inputs()["x"][:, :length]
+    cache = layer.initial_cache(BATCH, length)
+    for part in keras.tree.flatten(cache):
+        assert part.shape[0] == BATCH
+    whole = arrays_of(layer(x))
+    for i in range(length):
+        # Places both as they are in a Python loop and as in one of a graph.
+        index = i if i % 2 else ops.convert_to_tensor(i, "int32")
+        row, cache = layer.step(x[:, i], cache, index)
+        scale = max(1.0, np.abs(whole).max())
+        np.testing.assert_allclose(
+            arrays_of(row), whole[:, i], rtol=0, atol=1e-5 * scale
+        )
+
+
 # --- Backends ---------------------------------------------------------------
 
 

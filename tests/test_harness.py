@@ -50,6 +50,18 @@ def test_saved(case, check, tmp_path):
     check(case, tmp_path)
 
 
+STEPPED = [
+    harness.mixer_case(name, causal=True, **options)
+    for name in harness.causal_mixers()
+    for options in harness.options_of_steps(name)
+]
+
+
+@pytest.mark.parametrize("case", STEPPED, ids=lambda case: case.name)
+def test_token_by_token(case):
+    harness.check_steps(case)
+
+
 class _Leaky(keras.layers.Layer):
     """Breaks the contract on purpose: ignores the mask, drops a weight."""
 

@@ -3,6 +3,7 @@ from keras import ops
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _checks
 from pixmodels.attention import _kernels
+from pixmodels.attention import _steps
 from pixmodels.attention.mixer import Mixer
 
 
@@ -82,6 +83,28 @@ class LinearAttention(Mixer):
             ops.elu(ops.cast(self.split_heads(part(x)), "float32")) + 1.0
             for part in (self.query, self.key)
         )
+
+    def initial_cache(self, batch_size, length):
+        """As `Mixer`: the sums S (B, A, E, E) and z (B, A, E), float32."""
+        _steps.check_cache(self, batch_size, length)
+        shape = (batch_size, self.num_heads, self._head_dim)
+        return {
+            "sums": ops.zeros((*shape, self._head_dim), dtype="float32"),
+            "total": ops.zeros(shape, dtype="float32"),
+        }
+
+    def step(self, x, cache, index, *, training=False):
+        _steps.check_step(self, x, cache, index)
+        x = ops.cast(x, self.compute_dtype)[:, None]
+        query, key = self._features(x)  # (B, A, 1, E)
+        value = ops.cast(self.split_heads(self.value(x)), "float32")
+        sums = cache["sums"] + ops.swapaxes(key, -1, -2) * value
+        total = cache["total"] + key[:, :, 0]
+        weight = ops.matmul(query, (total + self.epsilon)[..., None])
+        mixed = ops.cast(ops.matmul(query, sums) / weight, self.compute_dtype)
+        mixed = self.dropout(self.merge_heads(mixed), training=training)
+        cache = {"sums": sums, "total": total}
+        return self.output_dense(mixed)[:, 0], cache
 
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         return _kernels.attention_map(

@@ -3,6 +3,7 @@ from keras import ops
 
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _checks
+from pixmodels.attention import _steps
 from pixmodels.attention.mixer import Mixer
 
 
@@ -105,6 +106,22 @@ class LocalAttention(Mixer):
         mixed = self.attend(queries, keys, values, allowed, training)
         shape = (-1, self.num_heads, length + pad, self._head_dim)
         return ops.reshape(mixed, shape)[:, :, :length]
+
+    def initial_cache(self, batch_size, length):
+        """As `Mixer`: keys and values of a window."""
+        _steps.check_cache(self, batch_size, length)
+        slots = min(length, self.window)
+        return _steps.keys_and_values(self, batch_size, slots)
+
+    def step(self, x, cache, index, *, training=False):
+        _steps.check_step(self, x, cache, index)
+
+        def same_window(row, column):
+            return row // self.window == column // self.window
+
+        return _steps.attend(
+            self, x, cache, index, same_window, training=training
+        )
 
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         query, key = self.queries_and_keys(x, positions, prefix, grid)

@@ -3,6 +3,7 @@ from keras import ops
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
 from pixmodels.attention import _checks
+from pixmodels.attention import _steps
 from pixmodels.attention._copied_dense import CopiedDense
 from pixmodels.attention.sliding_window import SlidingWindowAttention
 
@@ -125,6 +126,49 @@ class LongformerAttention(SlidingWindowAttention):
         chosen = positions < self.num_global
         pairs = super()._all_pairs(positions)
         return pairs | chosen[..., :, None] | chosen[..., None, :]
+
+    def initial_cache(self, batch_size, length):
+        """As `Mixer`: keys and values of the window and of global tokens."""
+        window = super().initial_cache(batch_size, length)
+        count = min(self.num_global, length)
+        if not count:
+            return window
+        first = _steps.keys_and_values(self, batch_size, count)
+        return {"window": window, "first": first, "own": first}
+
+    def step(self, x, cache, index, *, training=False):
+        if "own" not in cache:
+            return super().step(x, cache, index, training=training)
+        _steps.check_step(self, x, cache, index)
+        index = ops.cast(index, "int32")
+        x = ops.cast(x, self.compute_dtype)
+        query, window, places = _steps.remember(self, x, cache["window"], index)
+        _, first = self._among_first(x, cache["first"], index)
+        own_query, own = self._among_first(x, cache["own"], index, _GLOBAL)
+        near = (places >= self.num_global) & self._pairs(index, places)
+        count = first["key"].shape[2]
+        past = ops.arange(count, dtype="int32") <= index
+        mixed = self.attend(
+            query,
+            ops.concatenate([first["key"], window["key"]], axis=2),
+            ops.concatenate([first["value"], window["value"]], axis=2),
+            ops.concatenate([past, near])[None, None, None],
+            training,
+        )
+        row = (own["key"], own["value"], past[None, None, None])
+        row = self.attend(own_query, *row, training)
+        mixed = ops.where(index < count, row, mixed)
+        cache = {"window": window, "first": first, "own": own}
+        return self.output_dense(self.merge_heads(mixed))[:, 0], cache
+
+    def _among_first(self, x, cache, index, names=None):
+        """A query and the cache of the first tokens, which keeps no others."""
+        parts = names and [getattr(self, name) for name in names]
+        query, after, _ = _steps.remember(self, x, cache, index, parts)
+        fits = index < cache["key"].shape[2]
+        return query, {
+            name: ops.where(fits, after[name], cache[name]) for name in cache
+        }
 
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         maps = super().attention_map(x, mask, positions, prefix, grid)

@@ -7,6 +7,7 @@ from pixmodels._precision import at_least_float32
 from pixmodels.attention import _checks
 from pixmodels.attention import _fused
 from pixmodels.attention import _pictures
+from pixmodels.attention import _steps
 from pixmodels.layers._masked_softmax import masked_softmax
 from pixmodels.layers.dropout import Dropout
 
@@ -134,6 +135,7 @@ class Mixer(keras.layers.Layer):
 
     def build(self, input_shape):
         width = input_shape[-1]
+        self._width = width
         if self.head_dim is None and width % self.num_heads:
             raise ValueError(
                 "Expected num_heads to divide the width of the input, or an "
@@ -294,6 +296,67 @@ class Mixer(keras.layers.Layer):
     def mix(self, x, mask, positions, prefix, state, training, grid):
         """The mechanism itself; arguments as `call`, all given."""
         raise NotImplementedError
+
+    @property
+    def head_size(self):
+        """E, int; known once the layer is built."""
+        return self._head_dim
+
+    def initial_cache(self, batch_size, length):
+        """What `step` starts from: nothing was given yet.
+
+        Args:
+            batch_size: B.
+            length: most tokens that will be given.
+
+        Returns:
+            nested dict of tensors whose first axis is B, so that examples can
+            be put in another order (beams). Here the inputs, (B, length, D).
+
+        Raises:
+            ValueError: if the mixer is not causal or not built.
+        """
+        _steps.check_cache(self, batch_size, length)
+        shape = (batch_size, length, self._width)
+        return {"inputs": ops.zeros(shape, dtype=self.compute_dtype)}
+
+    def step(self, x, cache, index, *, state=None, training=False):
+        """One more token: row `index` of the causal call, without the rest.
+
+        This form keeps all inputs and makes the whole call anew for each
+        token; mechanisms that can do with less have their own. It runs in
+        loops of the backend and under XLA. Tokens have neither padding nor
+        prefix.
+
+        Args:
+            x: (B, D) floating point, the token.
+            cache: from `initial_cache`, or from the step before.
+            index: int or int scalar tensor, the token's number from 0.
+            state: for mixers whose causal form hands a state from layer to
+                layer as it is (luna): as in a call.
+            training: bool.
+
+        Returns:
+            ((B, D), the next cache).
+
+        Raises:
+            ValueError: if the mixer is not causal, for an `x` or a cache of
+                another shape, or an int `index` beyond the cache's length.
+        """
+        inputs = cache["inputs"]
+        length = inputs.shape[1]
+        _steps.check_step(self, x, cache, index, length)
+        x = ops.cast(x, self.compute_dtype)
+        index = ops.cast(index, "int32")
+        zero = ops.zeros_like(index)
+        start = ops.stack([zero, index, zero])
+        inputs = ops.slice_update(inputs, start, x[:, None])
+        past = ops.arange(length, dtype="int32") <= index
+        mask = past[None] & ops.ones_like(inputs[..., 0], dtype="bool")
+        options = {} if state is None else {"state": state}
+        mixed = self(inputs, mask=mask, training=training, **options)
+        mixed = mixed if state is None else mixed[0]
+        return ops.take(mixed, index, axis=1), {"inputs": inputs}
 
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         """How much each token attends to each other one.

@@ -6,6 +6,7 @@ from keras import ops
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _blocks
 from pixmodels.attention import _checks
+from pixmodels.attention import _steps
 from pixmodels.attention.mixer import Mixer
 
 
@@ -113,6 +114,18 @@ class SlidingWindowAttention(Mixer):
             apart = row // self.window - column // self.window
             near = (apart <= 1) & (apart >= -1)
         return near & (row >= column) if self.causal else near
+
+    def initial_cache(self, batch_size, length):
+        """As `Mixer`: keys and values of the window before a token."""
+        _steps.check_cache(self, batch_size, length)
+        most = self.window + 1 if self.exact else 2 * self.window
+        return _steps.keys_and_values(self, batch_size, min(length, most))
+
+    def step(self, x, cache, index, *, training=False):
+        _steps.check_step(self, x, cache, index)
+        return _steps.attend(
+            self, x, cache, index, self._pairs, training=training
+        )
 
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         query, key = self.queries_and_keys(x, positions, prefix, grid)

@@ -4,6 +4,7 @@ from keras import ops
 from pixmodels._registry import MIXERS
 from pixmodels.attention import _chunked
 from pixmodels.attention import _fused
+from pixmodels.attention import _steps
 from pixmodels.attention.mixer import Mixer
 
 # From this length on, tiles of that size.
@@ -85,6 +86,16 @@ class SoftmaxAttention(Mixer):
         if self.chunk == "auto":
             return _CHUNK if length >= _LONG else None
         return self.chunk if length > self.chunk else None
+
+    def initial_cache(self, batch_size, length):
+        """As `Mixer`: keys and values, (B, A, length, E)."""
+        _steps.check_cache(self, batch_size, length)
+        return _steps.keys_and_values(self, batch_size, length)
+
+    def step(self, x, cache, index, *, training=False):
+        length = cache["key"].shape[2]
+        _steps.check_step(self, x, cache, index, length)
+        return _steps.attend(self, x, cache, index, training=training)
 
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         query, key = self.queries_and_keys(x, positions, prefix, grid)

@@ -1,4 +1,5 @@
 import keras
+from keras import ops
 
 from pixmodels._registry import MIXERS
 from pixmodels.layers.drop_path import DropPath
@@ -193,11 +194,15 @@ class TransformerBlock(keras.layers.Layer):
         )
         if state is not None:
             mixed, state = mixed
+        mixed = self._branch(mixed, training)
+        return mixed if state is None else (mixed, state)
+
+    def _branch(self, mixed, training):
+        """What the mixer gives, on its way to be added to x."""
         mixed = self.dropout_1(mixed, training=training)
         if self.layer_scale is not None:
             mixed = self.scale_1(mixed)
-        mixed = self.drop_path_1(mixed, training=training)
-        return mixed if state is None else (mixed, state)
+        return self.drop_path_1(mixed, training=training)
 
     def mlp_branch(self, x, training=None):
         """What is added to x then, (B, N, D)."""
@@ -210,6 +215,20 @@ class TransformerBlock(keras.layers.Layer):
     def initial_state(self, x):
         """The mixer's state before the first block, or None."""
         return self.mixer.initial_state(x)
+
+    def initial_cache(self, batch_size, length):
+        """The mixer's cache for `step`; as `Mixer.initial_cache`."""
+        return self.mixer.initial_cache(batch_size, length)
+
+    def step(self, x, cache, index, *, state=None, training=False):
+        """One more token through the block; as `Mixer.step`."""
+        x = ops.cast(x, self.compute_dtype)[:, None]
+        options = {} if state is None else {"state": state}
+        mixed, cache = self.mixer.step(
+            self.norm_1(x)[:, 0], cache, index, training=training, **options
+        )
+        x = x + self._branch(mixed[:, None], training)
+        return (x + self.mlp_branch(x, training=training))[:, 0], cache
 
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         """The mixer's attention map for the block's input `x`."""

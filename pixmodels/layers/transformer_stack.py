@@ -1,4 +1,5 @@
 import keras
+from keras import ops
 
 from pixmodels._registry import MIXERS
 from pixmodels.layers.transformer_block import TransformerBlock
@@ -67,6 +68,7 @@ class TransformerStack(keras.layers.Layer):
         )
 
     def build(self, input_shape):
+        self._width = input_shape[-1]
         last = max(1, self.num_layers - 1)
         config = dict(self._block_config)
         mixer = MIXERS.get(config["attention"])
@@ -119,6 +121,56 @@ class TransformerStack(keras.layers.Layer):
 
     def _initial_state(self, x):
         return self.blocks[0].initial_state(x) if self.blocks else None
+
+    def initial_cache(self, batch_size, length):
+        """What `step` starts from: nothing was given yet.
+
+        Args:
+            batch_size: B.
+            length: most tokens that will be given.
+
+        Returns:
+            dict of the caches of the blocks, see `Mixer.initial_cache`, and
+            of the `state` that the first mixer starts from, if any.
+
+        Raises:
+            ValueError: if the mixer is not causal, or the stack not built.
+        """
+        if not self.built:
+            raise ValueError(
+                f"Expected a stack that is built. Received: built={self.built}."
+            )
+        cache = {
+            f"block_{i}": block.initial_cache(batch_size, length)
+            for i, block in enumerate(self.blocks)
+        }
+        x = ops.zeros((batch_size, 1, self._width), dtype=self.compute_dtype)
+        state = self._initial_state(x)
+        return cache if state is None else {**cache, "state": state}
+
+    def step(self, x, cache, index, *, training=False):
+        """One more token through all blocks.
+
+        Args:
+            x: (B, D) floating point.
+            cache: from `initial_cache`, or from the step before.
+            index: int or int scalar tensor, the token's number from 0.
+            training: bool.
+
+        Returns:
+            ((B, D), the next cache): row `index` of the call on the whole.
+
+        Raises:
+            ValueError: as `Mixer.step`.
+        """
+        options = {"training": training}
+        if "state" in cache:
+            options["state"] = cache["state"]
+        after = dict(cache)
+        for i, block in enumerate(self.blocks):
+            name = f"block_{i}"
+            x, after[name] = block.step(x, cache[name], index, **options)
+        return (self.norm(x) if self.final_norm else x), after
 
     def intermediate_names(self):
         """What `intermediates` can give, in the order of computation."""
