@@ -293,3 +293,21 @@ def _fnet(mixer, length, prefix, width):
     # multiply-adds; over tokens and over features.
     places = length * width
     return int(2.5 * places * (math.log2(length) + math.log2(width)))
+
+
+@of_mixer("ema")
+def _ema(mixer, length, prefix, width):
+    # As a recurrence: each average once more, and its part of the output.
+    directions = 1 if mixer.causal else 2
+    return 2 * directions * length * width * mixer.state_dim
+
+
+@of_mixer("mega")
+def _mega(mixer, length, prefix, width):
+    shared, value = mixer.shared_dim, mixer.value_dim or 2 * width
+    size = min(mixer.chunk or length, length)
+    counts = [size] * (length // size) + [length % size]
+    pairs = sum(n * (n + 1) // 2 if mixer.causal else n**2 for n in counts)
+    projections = width * (2 * width + shared + 3 * value)
+    total = length * projections + pairs * (shared + value)
+    return total + _ema(mixer.ema, length, prefix, width)

@@ -5,4 +5,9 @@ registry, so any encoder takes them by `attention="name"`. Whole models are in
 `pixmodels.models`.
 """
 
-__all__ = []
+from pixmodels.sequence.ema import EMA
+from pixmodels.sequence.mega import Mega
+from pixmodels.sequence.mega_block import MegaBlock
+from pixmodels.sequence.scale_norm import ScaleNorm
+
+__all__ = ["EMA", "Mega", "MegaBlock", "ScaleNorm"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import pixmodels
+from pixmodels import attention
 from pixmodels import tasks
 from pixmodels.training import flops
 from pixmodels.training import peaks
@@ -176,6 +177,20 @@ def test_windows_count_the_pairs_that_attend(name, causal):
             missing += 2 * 2 * apart.sum() * width
     found = flops.of_forward(windows, SIZE)
     assert found == flops.of_forward(dense, SIZE) - missing
+
+
+@pytest.mark.parametrize("chunk", [None, 7])
+def test_mega_is_its_products_and_those_of_the_averages(chunk):
+    """7 divides 14; averages are counted as a recurrence, by hand."""
+    options = {"shared_dim": 5, "value_dim": 19, "state_dim": 3}
+    mixer = attention.get("mega")(1, chunk=chunk, max_length=17, **options)
+    mixer.build((None, 14, 11))
+    x = keras.ops.ones((1, 14, 11))
+    traced = products(lambda: mixer(x)) - products(lambda: mixer.ema(x))
+    averages = 14 * 11 * 3 * 2 * 2
+    count = flops._MIXERS["mega"](mixer, 14, 0, 11)
+    assert 2 * count == traced + 2 * averages
+    assert flops._MIXERS["ema"](mixer.ema, 14, 0, 11) == averages
 
 
 def test_what_is_not_known_is_none():
