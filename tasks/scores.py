@@ -11,6 +11,8 @@ import unicodedata
 
 import numpy as np
 
+from pixmodels._optional import load
+
 
 def class_scores(labels, predicted):
     """Accuracy, macro F1 and Matthews' correlation.
@@ -181,3 +183,80 @@ def _overlap(gold, guess):
         return same, same
     precision, recall = shared / len(guess), shared / len(gold)
     return same, 2 * precision * recall / (precision + recall)
+
+
+def translation_scores(references, predicted):
+    """BLEU and chrF of a corpus, by sacrebleu (`pixmodels[translation]`).
+
+    Args:
+        references: for each text, its translation, or a list of several.
+        predicted: list of str, what a model wrote; not tokenised.
+
+    Returns:
+        dict: "bleu" and "chrf" in [0, 100], of sacrebleu's defaults (13a
+        tokens; character 6-grams), and "signature", a str that says so.
+
+    Raises:
+        ImportError: sacrebleu is missing.
+        ValueError: for no texts, or numbers of texts that differ.
+
+    Source: Post 2018, "A Call for Clarity in Reporting BLEU Scores"; Popovic
+    2015 (chrF).
+    """
+    metrics = load("sacrebleu.metrics")
+    references = _references(references, predicted)
+    columns = [
+        [texts[i] if i < len(texts) else None for texts in references]
+        for i in range(max(map(len, references)))
+    ]
+    bleu, chrf = metrics.BLEU(), metrics.CHRF()
+    return {
+        "bleu": float(bleu.corpus_score(predicted, columns).score),
+        "chrf": float(chrf.corpus_score(predicted, columns).score),
+        "signature": str(bleu.get_signature()),
+    }
+
+
+def summary_scores(references, predicted, stemmed=True):
+    """ROUGE-1, ROUGE-2 and ROUGE-L, by rouge-score.
+
+    Args:
+        references: for each text, its summary, or a list of several: the best
+            counts. Sentences stand on lines of their own.
+        predicted: list of str, what a model wrote.
+        stemmed: compare words without their endings (Porter), as papers do.
+
+    Returns:
+        dict: "rouge1", "rouge2" and "rouge_l_sum", mean F1 in [0, 100]. The
+        package knows words of a to z and 0 to 9 only: other scripts score 0.
+
+    Raises:
+        ImportError: rouge-score is missing (`pixmodels[translation]`).
+        ValueError: for no texts, or numbers of texts that differ.
+
+    Source: Lin 2004.
+    """
+    scorer = load("rouge_score.rouge_scorer").RougeScorer(
+        ["rouge1", "rouge2", "rougeLsum"], use_stemmer=stemmed
+    )
+    references = _references(references, predicted)
+    found = [
+        scorer.score_multi(texts, guess)
+        for texts, guess in zip(references, predicted, strict=True)
+    ]
+    names = {"rouge1": "rouge1", "rouge2": "rouge2", "rouge_l_sum": "rougeLsum"}
+    return {
+        name: 100 * float(np.mean([row[theirs].fmeasure for row in found]))
+        for name, theirs in names.items()
+    }
+
+
+def _references(references, predicted):
+    """A list of texts for each prediction, or a ValueError."""
+    if not len(predicted) or len(references) != len(predicted):
+        raise ValueError(
+            "Expected as many references as predictions, at least one. "
+            f"Received: {len(references)} references, {len(predicted)} "
+            "predictions."
+        )
+    return [[x] if isinstance(x, str) else list(x) for x in references]

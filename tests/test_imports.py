@@ -49,6 +49,7 @@ LIGHT = {"keras", "numpy", "wrapt"}
 INDEX_NAMES = {
     "PIL": "pillow",
     "cairo": "pycairo",
+    "faiss": "faiss-cpu",
     "fontTools": "fonttools",
     "gi": "PyGObject",
     "google": "protobuf",
@@ -68,6 +69,7 @@ CARRIED = {
 HEAVY = [
     *["PIL", "array_record", "babel", "cairo", "fontTools"],
     *["grain", "grpc", "jax", "matplotlib", "pandas", "regex", "rich"],
+    *["faiss", "rouge_score", "sacrebleu"],
     *["huggingface_hub", "safetensors", "scipy", "sklearn", "tensorboard"],
     *["tensorflow_datasets", "tensorflow_text", "torch", "transformers"],
     *["uharfbuzz"],

@@ -5,7 +5,10 @@ import re
 import keras
 import pytest
 
-SECTIONS = ("Hierarchical encoders",)
+SECTIONS = {
+    "Hierarchical encoders": (),
+    "TRIME: memories in training and at test time": ("faiss",),
+}
 
 
 @pytest.mark.skipif(
@@ -13,6 +16,8 @@ SECTIONS = ("Hierarchical encoders",)
 )
 @pytest.mark.parametrize("title", SECTIONS)
 def test_snippets(title, root, tmp_path, monkeypatch):
+    for package in SECTIONS[title]:
+        pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     page = (root / "docs" / "sequence.md").read_text("utf-8")
     section = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", page, re.M | re.S)[1]

@@ -7,23 +7,35 @@ and data belong to `pixmodels.tasks`.
 from pixmodels import attention  # noqa: F401 (registers the mixers)
 from pixmodels import sequence  # noqa: F401 (registers the mixers)
 from pixmodels.models.attention_picture import plot_attention
+from pixmodels.models.datastore import Datastore
 from pixmodels.models.hierarchical_encoder import HierarchicalEncoder
+from pixmodels.models.long_memory import LongMemory
 from pixmodels.models.masked_autoencoder import MaskedAutoencoder
+from pixmodels.models.memory_bits import bits_with_memories
+from pixmodels.models.memory_bits import fill_datastore
 from pixmodels.models.pixel_backbone import PIXELBackbone
 from pixmodels.models.sizes import MAE_DECODER
 from pixmodels.models.sizes import SIZES
 from pixmodels.models.sizes import size
 from pixmodels.models.token_encoder import TokenEncoder
+from pixmodels.models.trime import trime_log_probs
+from pixmodels.models.trime import trime_probabilities
 from pixmodels.models.vit_backbone import ViTBackbone
 
 __all__ = [
+    "Datastore",
     "HierarchicalEncoder",
+    "LongMemory",
     "MAE_DECODER",
     "MaskedAutoencoder",
     "PIXELBackbone",
     "SIZES",
     "TokenEncoder",
     "ViTBackbone",
+    "bits_with_memories",
+    "fill_datastore",
     "plot_attention",
     "size",
+    "trime_log_probs",
+    "trime_probabilities",
 ]

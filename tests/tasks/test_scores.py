@@ -109,3 +109,40 @@ def test_answers():
 def test_class_scores_of_one_class_have_no_warning():
     found = scores.class_scores(np.zeros(3, int), np.zeros(3, int))
     assert found == {"accuracy": 1.0, "macro_f1": 1.0, "matthews": 0.0}
+
+
+def test_translation_scores_are_those_of_sacrebleu():
+    sacrebleu = pytest.importorskip("sacrebleu")
+    guesses = ["the owl wrote a letter", "a cat read it twice today"]
+    golds = ["the owl wrote letters", ["a cat read it", "it was read twice"]]
+    found = scores.translation_scores(golds, guesses)
+    columns = [["the owl wrote letters", "a cat read it"]]
+    columns.append([None, "it was read twice"])
+    expected = sacrebleu.corpus_bleu(guesses, columns)
+    assert found["bleu"] == expected.score
+    assert found["chrf"] == sacrebleu.corpus_chrf(guesses, columns).score
+    assert "tok:13a" in found["signature"]
+    same = scores.translation_scores(guesses, guesses)
+    assert same["bleu"] == pytest.approx(100)
+    assert same["chrf"] == pytest.approx(100)
+
+
+def test_summary_scores_by_hand():
+    pytest.importorskip("rouge_score")
+    # Two of three words, one of two pairs; then the better of two.
+    golds = ["an owl writes", ["nothing", "a cat reads"]]
+    guesses = ["an owl reads", "a cat reads"]
+    found = scores.summary_scores(golds, guesses)
+    assert found["rouge1"] == pytest.approx(100 * (2 / 3 + 1) / 2)
+    assert found["rouge2"] == pytest.approx(100 * (1 / 2 + 1) / 2)
+    assert found["rouge_l_sum"] == pytest.approx(100 * (2 / 3 + 1) / 2)
+
+
+@pytest.mark.parametrize("name", ["translation_scores", "summary_scores"])
+def test_scores_of_nothing_are_refused(name):
+    pytest.importorskip("sacrebleu")
+    pytest.importorskip("rouge_score")
+    with pytest.raises(ValueError, match="0 references, 0 predictions"):
+        getattr(scores, name)([], [])
+    with pytest.raises(ValueError, match="1 references, 2 predictions"):
+        getattr(scores, name)(["a"], ["a", "b"])
