@@ -258,15 +258,28 @@ def compile_check(args):
             "Expected --config with a recipe or a JSON file, or --mechanisms. "
             "Received: neither"
         )
+    mechanisms = _mixers(args.mechanisms) if args.mechanisms else None
     compile_check_lib.run(
         args.topology,
         config,
         drivers=("jax", "tensorflow")
         if args.driver == "both"
         else (args.driver,),
-        mechanisms=args.mechanisms,
+        mechanisms=mechanisms,
         largest=not args.no_largest,
     )
+
+
+def _mixers(text):
+    """Names of mixers from "all" or a list with commas."""
+    from pixmodels import attention
+
+    if text == "all":
+        return attention.names()
+    names = _names(text)
+    for name in names:
+        attention.get(name)
+    return names
 
 
 def demo(args):

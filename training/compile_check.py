@@ -268,7 +268,7 @@ def run(
     config=None,
     *,
     drivers=("jax", "tensorflow"),
-    mechanisms=False,
+    mechanisms=None,
     largest=True,
     say=_print,
 ):
@@ -279,12 +279,13 @@ def run(
         config: `ExperimentConfig`, or None for mechanisms alone.
         mechanisms: whether to compile these.
         drivers, largest: as `CompileCheck.steps`.
+        mechanisms: names of mixers, or None.
     """
     check = CompileCheck(topology, say)
     if config is not None:
         check.steps(config, drivers=drivers, largest=largest)
     if mechanisms:
-        check.mechanisms()
+        check.mechanisms(mechanisms)
 
 
 def _need(*packages):

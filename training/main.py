@@ -429,8 +429,11 @@ def _add_compile_check(commands):
     )
     command.add_argument(
         "--mechanisms",
-        action="store_true",
-        help="compile a block around each attention mechanism",
+        nargs="?",
+        const="all",
+        metavar="NAMES",
+        help="compile a block around each mixer, or around those of a list "
+        "with commas",
     )
     return command
 

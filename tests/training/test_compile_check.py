@@ -80,6 +80,8 @@ def test_the_largest_batch_is_looked_for_on_a_line():
 def test_mistakes(capsys, monkeypatch):
     assert main(["compile-check"]) == 2
     assert "Received: neither" in capsys.readouterr().err
+    assert main(["compile-check", "--mechanisms", "lokal"]) == 2
+    assert "Did you mean 'local'" in capsys.readouterr().err
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util,
