@@ -7,6 +7,7 @@ and data belong to `pixmodels.tasks`.
 from pixmodels import attention  # noqa: F401 (registers the mixers)
 from pixmodels import sequence  # noqa: F401 (registers the mixers)
 from pixmodels.models.attention_picture import plot_attention
+from pixmodels.models.causal_decoder import CausalDecoder
 from pixmodels.models.datastore import Datastore
 from pixmodels.models.hierarchical_encoder import HierarchicalEncoder
 from pixmodels.models.long_memory import LongMemory
@@ -17,12 +18,14 @@ from pixmodels.models.pixel_backbone import PIXELBackbone
 from pixmodels.models.sizes import MAE_DECODER
 from pixmodels.models.sizes import SIZES
 from pixmodels.models.sizes import size
+from pixmodels.models.token_decoder import TokenDecoder
 from pixmodels.models.token_encoder import TokenEncoder
 from pixmodels.models.trime import trime_log_probs
 from pixmodels.models.trime import trime_probabilities
 from pixmodels.models.vit_backbone import ViTBackbone
 
 __all__ = [
+    "CausalDecoder",
     "Datastore",
     "HierarchicalEncoder",
     "LongMemory",
@@ -30,6 +33,7 @@ __all__ = [
     "MaskedAutoencoder",
     "PIXELBackbone",
     "SIZES",
+    "TokenDecoder",
     "TokenEncoder",
     "ViTBackbone",
     "bits_with_memories",
