@@ -311,3 +311,21 @@ def _mega(mixer, length, prefix, width):
     projections = width * (2 * width + shared + 3 * value)
     total = length * projections + pairs * (shared + value)
     return total + _ema(mixer.ema, length, prefix, width)
+
+
+@of_mixer("s4d")
+def _s4d(mixer, length, prefix, width):
+    return _state_space(mixer, length, width)
+
+
+def _state_space(mixer, length, width):
+    """Each token's states and its output from them, and the output's Dense.
+
+    Of a recurrence, which is the least; `_projections` counts the output's
+    Dense as D by D.
+    """
+    ways = 1 if mixer.causal else 2
+    total = ways * length * width * 2 * mixer.state_size
+    if mixer.output_form == "glu":
+        total += length * width * width
+    return total

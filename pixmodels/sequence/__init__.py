@@ -8,6 +8,13 @@ registry, so any encoder takes them by `attention="name"`. Whole models are in
 from pixmodels.sequence.ema import EMA
 from pixmodels.sequence.mega import Mega
 from pixmodels.sequence.mega_block import MegaBlock
+from pixmodels.sequence.s4d import S4D
 from pixmodels.sequence.scale_norm import ScaleNorm
 
-__all__ = ["EMA", "Mega", "MegaBlock", "ScaleNorm"]
+__all__ = [
+    "EMA",
+    "Mega",
+    "MegaBlock",
+    "S4D",
+    "ScaleNorm",
+]

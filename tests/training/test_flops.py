@@ -193,6 +193,19 @@ def test_mega_is_its_products_and_those_of_the_averages(chunk):
     assert flops._MIXERS["ema"](mixer.ema, 14, 0, 11) == averages
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_state_spaces_count_their_recurrence(causal):
+    options = {"state_size": 6, "causal": causal}
+    model = autoencoder("s4d", **options).encoder
+    model = tasks.ImageClassifier(model, 5, pooling="mean")
+    # 36 tokens in two layers: a product with each number of the state and
+    # one for the output, 44 to 88 and the MLP; patches and head.
+    layer = (1 if causal else 2) * 36 * 44 * 2 * 6
+    layer += 36 * 44 * 88 + 2 * 36 * 44 * 29
+    total = 2 * layer + 35 * 6 * 44 + 44 * 5
+    assert flops.of_forward(model, SIZE) == 2 * total
+
+
 def test_what_is_not_known_is_none():
     assert flops.of_step(keras.Sequential(), SIZE) is None
     model = autoencoder()

@@ -1,0 +1,118 @@
+"""Powers of complex numbers below 1 and sums of them, in real arithmetic.
+
+Here: tables of powers with accurate phases, and kernels `Re sum_n w_n z_n^l`
+from two short tables instead of a long one. Not here: what the numbers are
+(the state-space layers).
+
+A number is `z = exp(-rate + i angle)`, rate and angle being real."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+# 1 / (2 pi) as a sum of three numbers of 12, 12 and 24 bits.
+_TURN = []
+_left = 1 / (2 * math.pi)
+for _bits in (14, 26, 50):
+    _TURN.append(math.floor(_left * 2.0**_bits) / 2.0**_bits)
+    _left -= _TURN[-1]
+_FINE = 64.0  # Angles are split at multiples of 1 / 64.
+_HALF = 65536
+
+
+def powers(rate, angle, steps):
+    """`z^l` for integers l >= 0.
+
+    Args:
+        rate, angle: (..., M) float32 or float64.
+        steps: (T,) numpy ints.
+
+    Returns:
+        Real and imaginary part, each (..., M, T). Phases are those of the
+        product of `angle` and l to 1e-9 l rad in float32, whose own product
+        would be 4e-3 rad off at 1e5 rad.
+    """
+    dtype = keras.backend.standardize_dtype(rate.dtype)
+    real = ops.convert_to_tensor(steps.astype(dtype))
+    size = ops.exp(-rate[..., None] * real)
+    if dtype == "float64":
+        phase = angle[..., None] * real
+    else:
+        whole = ops.convert_to_tensor(steps.astype("int32"))
+        turns = _turns(ops.stop_gradient(angle))[..., None] * whole  # wraps
+        phase = ops.cast(turns, dtype) * (2 * math.pi / _HALF**2)
+        # Adds 0, and brings the gradient that integers do not have.
+        still = (angle - ops.stop_gradient(angle))[..., None]
+        phase = phase + still * real
+    return size * ops.cos(phase), size * ops.sin(phase)
+
+
+def _turns(angle):
+    """`angle / 2 pi` modulo 1 as an int32 in units of 2**-32.
+
+    Products of halves of 12 bits are exact, whatever a compiler fuses.
+    """
+    coarse = ops.round(angle * _FINE) / _FINE
+    high = low = 0
+    for part in (coarse, angle - coarse):
+        for share in _TURN:
+            turns = part * share * _HALF
+            whole = ops.round(turns)
+            high = high + ops.cast(whole, "int32")
+            low = low + (turns - whole) * _HALF
+    return high * _HALF + ops.cast(ops.round(low), "int32")
+
+
+def kernel(weight, rate, angle, length):
+    """`K_l = Re sum_n w_n z_n^l` for l < L, from about 2 sqrt(L) powers.
+
+    With `l = a m + b`, the sum is a product of the matrices `w_n z_n^(a m)`
+    and `z_n^b`. Source: the Vandermonde product of Gu et al. 2022 (S4D, sec.
+    3.3), factored.
+
+    Args:
+        weight: pair (real, imaginary), each (K, D, M).
+        rate, angle: (D, M).
+        length: L, int.
+
+    Returns:
+        (K, D, L).
+    """
+    # The outer table is multiplied with K weights, so it is the shorter one.
+    fine = 1 << max(0, math.ceil(math.log2(length) / 2 + 0.5))
+    fine = min(fine, length)
+    coarse = -(-length // fine)
+    outer = powers(rate, angle, np.arange(coarse) * fine)
+    inner = powers(rate, angle, np.arange(fine))
+    real, imaginary = times(
+        tuple(part[..., None] for part in weight), outer
+    )  # (K, D, M, coarse)
+    left = ops.concatenate([real, -imaginary], axis=2)
+    left = ops.transpose(left, (0, 1, 3, 2))
+    right = ops.concatenate(inner, axis=1)[None]  # (1, D, 2 M, fine)
+    found = ops.matmul(left, right)
+    shape = (*found.shape[:2], coarse * fine)
+    return ops.reshape(found, shape)[..., :length]
+
+
+def times(a, b):
+    """Product of complex numbers, pairs (real, imaginary)."""
+    return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
+
+
+def over(a, b):
+    """Quotient of complex numbers, pairs (real, imaginary)."""
+    size = b[0] * b[0] + b[1] * b[1]
+    real, imaginary = times(a, (b[0], -b[1]))
+    return real / size, imaginary / size
+
+
+def exp_minus_one(real, imaginary):
+    """`e^x - 1` without cancellation at small x, as a pair."""
+    half = ops.sin(0.5 * imaginary)
+    return (
+        ops.expm1(real) * ops.cos(imaginary) - 2.0 * half * half,
+        ops.exp(real) * ops.sin(imaginary),
+    )
