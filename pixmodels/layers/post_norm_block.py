@@ -1,4 +1,5 @@
 import keras
+from keras import ops
 
 from pixmodels.layers.transformer_block import TransformerBlock
 
@@ -51,18 +52,29 @@ class PostNormBlock(TransformerBlock):
         mixed = self.mixer(x, state=state, training=training, **call)
         if state is not None:
             mixed, state = mixed
-        mixed = self.dropout_1(mixed, training=training)
-        if self.layer_scale is not None:
-            mixed = self.scale_1(mixed)
-        mixed = self.drop_path_1(mixed, training=training)
+        mixed = self._branch(mixed, training)
         return mixed if state is None else (mixed, state)
 
     def mlp_branch(self, x, training=None):
-        hidden = self._activation(self.dense_1(x))
-        hidden = self.dropout_2(self.dense_2(hidden), training=training)
-        if self.layer_scale is not None:
-            hidden = self.scale_2(hidden)
-        return self.drop_path_2(hidden, training=training)
+        return self._mlp(x, training)
+
+    def with_context(self, x, state=None, training=None, **call):
+        mixed = self.attention_branch(x, state=state, training=training, **call)
+        if state is not None:
+            mixed, state = mixed
+        context = self.norm_1(x + mixed)
+        x = self.norm_2(context + self._mlp(context, training))
+        return (x if state is None else (x, state)), context
+
+    def step(self, x, cache, index, *, state=None, training=False):
+        x = ops.cast(x, self.compute_dtype)
+        options = {} if state is None else {"state": state}
+        mixed, cache = self.mixer.step(
+            x, cache, index, training=training, **options
+        )
+        x = self.norm_1((x + self._branch(mixed, training))[:, None])
+        x = self.norm_2(x + self._mlp(x, training))
+        return x[:, 0], cache
 
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         return self.mixer.attention_map(

@@ -206,7 +206,28 @@ class TransformerBlock(keras.layers.Layer):
 
     def mlp_branch(self, x, training=None):
         """What is added to x then, (B, N, D)."""
-        hidden = self._activation(self.dense_1(self.norm_2(x)))
+        return self._mlp(self.norm_2(x), training)
+
+    def with_context(self, x, state=None, training=None, **call):
+        """The block's result and what its MLP was given.
+
+        Args:
+            x, state, training, call: as a call.
+
+        Returns:
+            (result of the call, (B, N, D)); the second is the context that
+            memories are made of (`pixmodels.models.TRIMEDecoder`).
+        """
+        mixed = self.attention_branch(x, state=state, training=training, **call)
+        if state is not None:
+            mixed, state = mixed
+        x = x + mixed
+        context = self.norm_2(x)
+        x = x + self._mlp(context, training)
+        return (x if state is None else (x, state)), context
+
+    def _mlp(self, x, training):
+        hidden = self._activation(self.dense_1(x))
         hidden = self.dropout_2(self.dense_2(hidden), training=training)
         if self.layer_scale is not None:
             hidden = self.scale_2(hidden)

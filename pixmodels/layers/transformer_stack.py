@@ -119,6 +119,37 @@ class TransformerStack(keras.layers.Layer):
             )
         return self.norm(x) if self.final_norm else x
 
+    def with_context(self, x, training=None, **call):
+        """The result of a call and the input of the last block's MLP.
+
+        Args:
+            x, training, call: as a call.
+
+        Returns:
+            two of (B, N, D).
+
+        Raises:
+            ValueError: for a stack of no blocks.
+        """
+        if not self.blocks:
+            raise ValueError(
+                f"Expected num_layers >= 1. Received: {self.num_layers}."
+            )
+        state = self._initial_state(x)
+        for block in self.blocks[:-1]:
+            x, state = _step(
+                rematerialized(block, training),
+                x,
+                state,
+                training=training,
+                **call,
+            )
+        x, context = self.blocks[-1].with_context(
+            x, state=state, training=training, **call
+        )
+        x = x if state is None else x[0]
+        return (self.norm(x) if self.final_norm else x), context
+
     def _initial_state(self, x):
         return self.blocks[0].initial_state(x) if self.blocks else None
 

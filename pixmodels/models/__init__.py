@@ -22,6 +22,7 @@ from pixmodels.models.token_decoder import TokenDecoder
 from pixmodels.models.token_encoder import TokenEncoder
 from pixmodels.models.trime import trime_log_probs
 from pixmodels.models.trime import trime_probabilities
+from pixmodels.models.trime_decoder import TRIMEDecoder
 from pixmodels.models.vit_backbone import ViTBackbone
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "MaskedAutoencoder",
     "PIXELBackbone",
     "SIZES",
+    "TRIMEDecoder",
     "TokenDecoder",
     "TokenEncoder",
     "ViTBackbone",

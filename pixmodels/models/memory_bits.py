@@ -7,6 +7,7 @@ Not here: any model; contexts and scores come from a function.
 import math
 
 import numpy as np
+from keras import ops
 
 from pixmodels.models.long_memory import LongMemory
 
@@ -37,11 +38,11 @@ def bits_with_memories(
     so that with an overlap no context is there twice.
 
     Args:
-        read: a function of ids (B, length) int32 that gives scores
-            (B, length, V) of the token after each one, and contexts
-            (B, length, D), inputs of the last feed-forward layer.
-        documents: list of (n,) ints; documents of fewer than two tokens have
-            nothing to predict.
+        read: a function of tokens (B, length) int32 and the tokens before
+            them (B,) int32, -1 where a document begins, that gives scores
+            (B, length, V) of each token from those before it, and contexts
+            (B, length, D), from which it is predicted: `TRIMEDecoder.read`.
+        documents: list of (n,) ints.
         length: tokens in a window.
         overlap: tokens of a window that the one before it has scored already:
             they are context and memories only.
@@ -98,7 +99,7 @@ def bits_with_memories(
             )
     if not tokens:
         raise ValueError(
-            "Expected a document of at least two tokens. Received: "
+            "Expected a document of at least one token. Received: "
             f"{len(documents)} documents without."
         )
     return {"tokens": tokens, **{k: v / tokens for k, v in sums.items()}}
@@ -111,8 +112,7 @@ def fill_datastore(
 
     Args:
         read, documents, length, overlap, batch_size: as `bits_with_memories`.
-        datastore: a `Datastore`; each token but the first ones is added once,
-            with its context.
+        datastore: a `Datastore`; each token is added once, with its context.
     """
     _check(length, overlap)
     for ids in documents:
@@ -125,21 +125,26 @@ def fill_datastore(
 def _windows(read, ids, length, overlap, batch_size):
     """(scores, contexts, targets, first token that is new) of each window.
 
-    Windows are as long as the first ones to the end, filled with zeros: one
-    graph reads them all.
+    The last ones are filled with zeros: all batches have one shape.
     """
     ids = np.asarray(ids)
     step = length - overlap
-    starts = list(range(0, max(len(ids) - 1 - overlap, 0), step)) or [0]
-    starts = [] if len(ids) < 2 else starts
+    starts = list(range(0, max(len(ids) - overlap, 0), step))
+    starts = starts or ([0] if len(ids) else [])
     for k in range(0, len(starts), batch_size):
+        some = starts[k : k + batch_size]
         rows = np.zeros((batch_size, length), "int32")
-        for row, start in zip(rows, starts[k : k + batch_size]):
-            part = ids[start : min(start + length, len(ids) - 1)]
-            row[: len(part)] = part
-        logits, contexts = (np.asarray(y, "float32") for y in read(rows))
-        for i, start in enumerate(starts[k : k + batch_size]):
-            targets = ids[start + 1 : start + 1 + length].astype("int64")
+        before = np.full((batch_size,), -1, "int32")
+        for i, start in enumerate(some):
+            part = ids[start : start + length]
+            rows[i, : len(part)] = part
+            before[i] = ids[start - 1] if start else -1
+        logits, contexts = (
+            ops.convert_to_numpy(y).astype("float32")
+            for y in read(rows, before)
+        )
+        for i, start in enumerate(some):
+            targets = ids[start : start + length].astype("int64")
             n = len(targets)
             first = overlap if start else 0
             yield logits[i, :n], contexts[i, :n], targets, first

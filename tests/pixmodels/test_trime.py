@@ -165,15 +165,16 @@ def test_gradients_go_through_the_memories():
 
 
 def _reader(size=SIZE, width=WIDTH):
-    """A language model of one weight matrix: contexts are of three tokens."""
+    """A language model of one weight matrix: contexts are of two tokens."""
     rng = np.random.default_rng(7)
     table = rng.normal(size=(size, width))
     output = rng.normal(size=(width, size))
 
-    def read(ids):
-        x = table[ids]
-        past = np.pad(x, ((0, 0), (2, 0), (0, 0)))
-        contexts = x + 0.7 * past[:, 1:-1] + 0.3 * past[:, :-2]
+    def read(ids, before):
+        x = np.where(before >= 0, table[before].T, 0).T
+        x = np.concatenate([x[:, None], table[ids]], axis=1)[:, :-1]
+        past = np.pad(x, ((0, 0), (1, 0), (0, 0)))
+        contexts = x + 0.7 * past[:, :-1]
         return np.tanh(contexts) @ output, contexts
 
     return read
@@ -202,18 +203,18 @@ def test_bits_equal_a_plain_reading(overlap, long_size):
     for ids in _documents():
         seen = {}  # the context of each token, as first read for the memory
         start = 0
-        while start < len(ids) - 1 and (
-            not start or start + overlap < len(ids) - 1
-        ):
-            inputs = ids[start : min(start + length, len(ids) - 1)]
-            logits, contexts = (y[0] for y in read(inputs[None]))
-            for i in range(len(inputs)):
+        while start == 0 or start + overlap < len(ids):
+            window = ids[start : start + length]
+            before = ids[start - 1] if start else -1
+            logits, contexts = (
+                y[0] for y in read(window[None], np.array([before]))
+            )
+            for i, target in enumerate(window):
                 if start and i < overlap:
                     continue
-                target = ids[start + i + 1]
                 mass = np.exp(logits[i])
-                keys = [(contexts[j], ids[start + j + 1]) for j in range(i)]
-                old = [seen[t] for t in sorted(seen) if t < start]
+                keys = list(zip(contexts[:i], window[:i]))
+                old = [seen[t] for t in range(start)]
                 old = old[len(old) - min(len(old), long_size) :]
                 count += 1
                 for n, memories in enumerate(([], keys, keys + old)):
@@ -222,10 +223,10 @@ def test_bits_equal_a_plain_reading(overlap, long_size):
                         score = contexts[i] @ key / np.sqrt(WIDTH)
                         whole[value] += np.exp(score / temperature)
                     bits[n] -= np.log2(whole[target] / whole.sum())
-            for i in range(min(length - overlap, len(inputs))):
-                seen[start + i] = (contexts[i], ids[start + i + 1])
+            for i in range(min(length - overlap, len(window))):
+                seen[start + i] = (contexts[i], window[i])
             start += length - overlap
-    assert found["tokens"] == count == 28 + 1 + 16
+    assert found["tokens"] == count == 29 + 2 + 17 + 1
     for n, name in enumerate(("none", "local", "long")):
         assert found[name] == pytest.approx(bits[n] / count, abs=1e-5), name
 
@@ -235,9 +236,10 @@ def test_memory_helps_where_text_comes_again():
     page = np.random.default_rng(3).integers(0, SIZE, 41)
     table = np.random.default_rng(5).normal(size=(SIZE**2, 61))
 
-    def read(ids):
-        before = np.pad(ids, ((0, 0), (1, 0)))[:, :-1]
-        contexts = table[ids * SIZE + before]
+    def read(ids, before):
+        past = np.concatenate([np.maximum(before, 0)[:, None], ids], axis=1)
+        older = np.pad(past, ((0, 0), (1, 0)))[:, :-1]
+        contexts = table[past * SIZE + older][:, :-1]
         return np.zeros((*ids.shape, SIZE)), contexts
 
     found = models.bits_with_memories(
@@ -276,8 +278,8 @@ def test_what_cannot_be_is_refused():
     ):
         with pytest.raises(ValueError, match=match):
             models.trime_log_probs(**{**numbers, **options})
-    with pytest.raises(ValueError, match="at least two tokens"):
-        models.bits_with_memories(_reader(), [np.array([3])], length=5)
+    with pytest.raises(ValueError, match="at least one token"):
+        models.bits_with_memories(_reader(), [np.array([])], length=5)
     with pytest.raises(ValueError, match="overlap=5"):
         models.bits_with_memories(_reader(), [], length=5, overlap=5)
     with pytest.raises(ValueError, match="interpolation=1.5"):
