@@ -9,6 +9,7 @@ from pixmodels import sequence  # noqa: F401 (registers the mixers)
 from pixmodels.models.attention_picture import plot_attention
 from pixmodels.models.causal_decoder import CausalDecoder
 from pixmodels.models.datastore import Datastore
+from pixmodels.models.encoder_decoder import EncoderDecoder
 from pixmodels.models.hierarchical_encoder import HierarchicalEncoder
 from pixmodels.models.long_memory import LongMemory
 from pixmodels.models.masked_autoencoder import MaskedAutoencoder
@@ -28,6 +29,7 @@ from pixmodels.models.vit_backbone import ViTBackbone
 __all__ = [
     "CausalDecoder",
     "Datastore",
+    "EncoderDecoder",
     "HierarchicalEncoder",
     "LongMemory",
     "MAE_DECODER",
