@@ -7,6 +7,7 @@ and data belong to `pixmodels.tasks`.
 from pixmodels import attention  # noqa: F401 (registers the mixers)
 from pixmodels import sequence  # noqa: F401 (registers the mixers)
 from pixmodels.models.attention_picture import plot_attention
+from pixmodels.models.block_recurrent_stack import BlockRecurrentStack
 from pixmodels.models.causal_decoder import CausalDecoder
 from pixmodels.models.datastore import Datastore
 from pixmodels.models.encoder_decoder import EncoderDecoder
@@ -27,6 +28,7 @@ from pixmodels.models.trime_decoder import TRIMEDecoder
 from pixmodels.models.vit_backbone import ViTBackbone
 
 __all__ = [
+    "BlockRecurrentStack",
     "CausalDecoder",
     "Datastore",
     "EncoderDecoder",
