@@ -5,6 +5,7 @@ the table and the plot. Not here: other people's layers (`_peer_benchmark`),
 whole training steps (`_step_benchmark`)."""
 
 import dataclasses
+import functools
 import math
 import statistics
 
@@ -23,6 +24,11 @@ KINDS = {
 _YARDSTICK = "softmax"
 # Forms of a mixer that are measured besides its default: label, options.
 _FORMS = {"softmax": {"softmax, all pairs": {"chunk": None}}}
+# Projections of mixers that have others than `Mixer`, by class, mixers in which
+# there are more, and the names of those that make the result.
+_PROJECTIONS = {"Mega": ("dense_value", "dense_gates")}
+_INNER = {"SPADE": ("near", "far")}
+_RESULTS = ("output_dense", "dense_output", "dense")
 _SHORTEST = 4096  # Growth is fitted from here on: overheads are small.
 _CLEAR = 1.5  # A mode slower by that is not tried at the next length.
 
@@ -74,7 +80,8 @@ def run(
     at once as well, if "softmax" is named.
 
     Args:
-        names: mixers; softmax is put in front, where it is missing.
+        names: mixers, or dict from labels to (mixer, options); softmax is put
+            in front, where it is missing.
         lengths: list of N, tokens, ascending.
         kinds: of "core", "core+gradients", "layer" and "layer+gradients".
         rounds: int.
@@ -99,12 +106,14 @@ def run(
             f"{','.join(kinds)}"
         )
     candidates = {_YARDSTICK: (_YARDSTICK, {})}
-    for name in names:
+    if not isinstance(names, dict):
+        names = {name: (name, {}) for name in names}
+    for label, (name, options) in names.items():
         attention.get(name)
-        candidates[name] = (name, {})
-        for label, options in _FORMS.get(name, {}).items():
-            candidates[label] = (name, options)
-    _set_threads(threads)
+        candidates[label] = (name, options)
+        for form, options in _FORMS.get(label, {}).items():
+            candidates[form] = (name, options)
+    set_threads(threads)
     width = heads * head_dim
     benchmarks.head(
         f"mixers, float32, B={batch} A={heads} E={head_dim} D={width}, "
@@ -288,7 +297,8 @@ class Bench:
             print(f"{name:20}{text}  {complexity}")
 
 
-def _set_threads(threads):
+def set_threads(threads):
+    """Gives operations as many threads, or says that it is too late."""
     import tensorflow as tf
 
     try:
@@ -331,14 +341,18 @@ def caller(name, kind, length, shape, jit_compile, options=None):
     size = (batch, length, heads * head_dim)
     layer.build(size)
     rng = np.random.default_rng(0)
+    parts = projections(layer) if bare else []
+    # Queries stand for x, too; layers without them are given it.
+    queries = int(any(part[:2] == (layer, "query") for part in parts[:1]))
+    widths = [size[-1]] + [units for _, _, units in parts[queries:]]
     inputs = [
-        tf.constant(rng.normal(size=size), "float32")
-        for _ in range(3 if bare else 1)
+        tf.constant(rng.normal(size=(*size[:2], width)), "float32")
+        for width in widths
     ]
 
     def forward(*given):
         if bare:
-            _without_projections(layer, given)
+            _without_projections(layer, parts, given[1 - queries :])
         return layer(given[0])
 
     def both(*given):
@@ -367,14 +381,55 @@ def caller(name, kind, length, shape, jit_compile, options=None):
     return call
 
 
-def _without_projections(layer, given):
+def projections(layer):
+    """Dense layers whose results are given when the core alone is measured.
+
+    Args:
+        layer: a built mixer.
+
+    Returns:
+        list of (mixer, attribute, units); the mixer is `layer` or one in it.
+    """
+    kind = type(layer).__name__
+    names = _PROJECTIONS.get(kind, ("query", "key", "value"))
+    found = [
+        (layer, name, getattr(layer, name).units)
+        for name in names
+        if hasattr(layer, name)
+    ]
+    for part in _inner(layer):
+        found += projections(part)
+    return found
+
+
+def _inner(layer):
+    """Mixers inside of which projections are left out, too."""
+    names = _INNER.get(type(layer).__name__, ())
+    return [x for x in (getattr(layer, n, None) for n in names) if x]
+
+
+def _without_projections(layer, parts, given):
     """Puts tensors in the place of what a layer's projections make."""
-    parts = dict(zip(("query", "key", "value"), given))
-    for part, tensor in parts.items():
-        if hasattr(layer, part):
-            object.__setattr__(layer, part, lambda _, tensor=tensor: tensor)
-    if hasattr(layer, "output_dense"):
-        object.__setattr__(layer, "output_dense", lambda x: x)
+    for (mixer, name, _), tensor in zip(parts, given, strict=True):
+        object.__setattr__(mixer, name, lambda _, tensor=tensor: tensor)
+    for mixer in (layer, *_inner(layer)):
+        for name in _RESULTS:
+            dense = getattr(mixer, name, None)
+            if dense is not None:
+                units = getattr(dense, "units", None)
+                fold = functools.partial(_folded, units=units)
+                object.__setattr__(mixer, name, fold)
+
+
+def _folded(x, units):
+    """In the place of a projection of results: all of them, added up."""
+    width = x.shape[-1]
+    if units is None or width <= units:
+        return x
+    return sum(
+        x[..., start : start + units]
+        for start in range(0, width - units + 1, units)
+    )
 
 
 def _plot(bench, path):

@@ -146,6 +146,8 @@ def benchmark(args):
         return
     if args.what == "attention":
         _benchmark_attention(args, rounds)
+    elif args.what == "sequence":
+        _benchmark_sequence(args, rounds)
     else:
         config = recipes.load(args.config or "digits_vit")
         benchmarks.step(_settings.override(config, args.set), rounds)
@@ -155,7 +157,7 @@ def _benchmark_attention(args, rounds):
     from pixmodels import attention
 
     names = _names(args.attention) or attention.names()
-    lengths = _whole_numbers("--lengths", args.lengths)
+    lengths = _whole_numbers("--lengths", args.lengths or "1024,4096")
     if args.peers:
         from pixmodels.training import _peer_benchmark
 
@@ -168,6 +170,22 @@ def _benchmark_attention(args, rounds):
         lengths,
         rounds=rounds,
         kinds=_names(args.kinds) or tuple(_attention_benchmark.KINDS),
+        threads=args.threads,
+        budget=args.budget,
+        plot=args.plot,
+    )
+
+
+def _benchmark_sequence(args, rounds):
+    from pixmodels.training import _sequence_benchmark
+
+    lengths = args.lengths or "4096,16384,65536"
+    _sequence_benchmark.run(
+        _names(args.attention) or _sequence_benchmark.DEFAULT,
+        _whole_numbers("--lengths", lengths),
+        parts=_names(args.parts) or _sequence_benchmark.PARTS,
+        rounds=rounds,
+        kinds=_names(args.kinds) or ("core",),
         threads=args.threads,
         budget=args.budget,
         plot=args.plot,

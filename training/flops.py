@@ -329,3 +329,16 @@ def _state_space(mixer, length, width):
     if mixer.output_form == "glu":
         total += length * width * width
     return total
+
+
+@of_mixer("spade")
+def _spade(mixer, length, prefix, width):
+    names = {"window": "sliding_window", "chunk": "local", "mega": "mega"}
+    place = (length, prefix, width)
+    total = _with_projections(names[mixer.local], mixer.near, *place)
+    if mixer.far is None:
+        return total
+    total += _with_projections(mixer.global_mixer, mixer.far, *place)
+    if mixer.combine == "concat":
+        total += 2 * length * width**2
+    return total

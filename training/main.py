@@ -300,14 +300,14 @@ def _add_benchmark(commands):
     command.add_argument(
         "what",
         choices=(
-            *("attention", "step", "train-step", "long-pages", "renderer"),
-            "pipeline",
+            *("attention", "sequence", "step", "train-step", "long-pages"),
+            *("renderer", "pipeline"),
         ),
     )
     command.add_argument(
         "--lengths",
-        default="1024,4096",
-        help="tokens, for attention (default 1024,4096)",
+        help="tokens, for attention (default 1024,4096) and sequence (default "
+        "4096,16384,65536)",
     )
     command.add_argument(
         "--rounds",
@@ -331,11 +331,20 @@ def _add_benchmark(commands):
         "--attention",
         default="",
         metavar="NAME,...",
-        help="mixers, for attention (default all) and long-pages (default "
-        "softmax,local)",
+        help="mixers, for attention (default all), sequence (default all of "
+        "its own) and long-pages (default softmax,local)",
     )
     command.add_argument(
-        "--threads", type=int, default=1, help="for attention (default 1)"
+        "--threads",
+        type=int,
+        default=1,
+        help="for attention and sequence (default 1)",
+    )
+    command.add_argument(
+        "--parts",
+        default="",
+        metavar="PART,...",
+        help="for sequence: of core and step (default all)",
     )
     command.add_argument(
         "--peers",
@@ -346,21 +355,22 @@ def _add_benchmark(commands):
         "--kinds",
         default="",
         metavar="KIND,...",
-        help="for attention: of core, core+gradients, layer and "
-        "layer+gradients (default all)",
+        help="for attention (default all) and sequence (default core): of "
+        "core, core+gradients, layer and layer+gradients",
     )
     command.add_argument(
         "--budget",
         type=float,
         default=60.0,
         metavar="SECONDS",
-        help="for attention: calls that would take longer, by the growth so "
-        "far, are left out (default 60)",
+        help="for attention and sequence: calls that would take longer, by "
+        "the growth so far, are left out (default 60)",
     )
     command.add_argument(
         "--plot",
         metavar="FILE",
-        help="for attention: where times and memory over lengths are drawn",
+        help="for attention and sequence: where times and memory over lengths "
+        "are drawn",
     )
     command.add_argument(
         "--steps", type=int, default=200, help="for long-pages (default 200)"

@@ -125,22 +125,24 @@ def _toeplitz(kernels, skip):
     return sheared(ops.concatenate(line, axis=-1), size)
 
 
-def sheared(line, size):
+def sheared(line, rows):
     """Matrices with the numbers of a line on their diagonals.
 
     Args:
-        line: (..., 2 size), numbers of the diagonals j - i = 1 - size, ...,
-            size - 1, and one that is not used.
-        size: int.
+        line: (..., rows + columns), numbers of the diagonals j - i =
+            1 - rows, ..., columns - 1, and one that is not used.
+        rows: int.
 
     Returns:
-        (..., size, size); entry (i, j) is `line[size - 1 + j - i]`.
+        (..., rows, columns); entry (i, j) is `line[rows - 1 + j - i]`. Made
+        by strides, whose gradient is a sum where that of a gather would be a
+        scatter.
     """
-    front = line.shape[:-1]
+    front, total = line.shape[:-1], line.shape[-1]
     ones = (1,) * len(front)
-    rows = ops.tile(line, (*ones, size))[..., : size * (2 * size - 1)]
-    rows = ops.reshape(rows, (*front, size, 2 * size - 1))
-    return rows[..., size - 1 :]
+    table = ops.tile(line, (*ones, rows))[..., : rows * (total - 1)]
+    table = ops.reshape(table, (*front, rows, total - 1))
+    return table[..., rows - 1 :]
 
 
 def _carried(states, log_q, size, both):

@@ -206,6 +206,19 @@ def test_state_spaces_count_their_recurrence(causal):
     assert flops.of_forward(model, SIZE) == 2 * total
 
 
+def test_spade_is_its_two_parts_and_what_joins_them():
+    options = {"window": 3, "global_options": {"state_size": 4}}
+    mixer = attention.get("spade")(3, **options)
+    mixer.build((None, 13, 15))
+    x = keras.ops.ones((1, 13, 15))
+    joined = products(lambda: mixer(x)) - products(
+        lambda: (mixer.near(x), mixer.far(x))
+    )
+    parts = flops._MIXERS["s4d"](mixer.far, 13, 0, 15) + 4 * 13 * 15**2
+    parts += flops._MIXERS["sliding_window"](mixer.near, 13, 0, 15)
+    assert flops._MIXERS["spade"](mixer, 13, 0, 15) == joined // 2 + parts
+
+
 def test_what_is_not_known_is_none():
     assert flops.of_step(keras.Sequential(), SIZE) is None
     model = autoencoder()
