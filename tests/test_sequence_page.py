@@ -6,6 +6,8 @@ import keras
 import pytest
 
 SECTIONS = {
+    "Block-Recurrent Transformer": (),
+    "Decoding token by token": (),
     "Hierarchical encoders": (),
     "TRIME: memories in training and at test time": ("faiss",),
 }

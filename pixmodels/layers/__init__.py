@@ -6,6 +6,9 @@ Mechanisms that mix positions are in `pixmodels.attention`, whole models in
 
 from pixmodels.layers.attention_pooling import AttentionPooling
 from pixmodels.layers.biaffine import Biaffine
+from pixmodels.layers.cross_attention import CrossAttention
+from pixmodels.layers.decoder_block import DecoderBlock
+from pixmodels.layers.decoder_stack import DecoderStack
 from pixmodels.layers.drop_path import DropPath
 from pixmodels.layers.dropout import Dropout
 from pixmodels.layers.hierarchy_level import HierarchyLevel
@@ -23,6 +26,9 @@ from pixmodels.layers.transformer_stack import TransformerStack
 __all__ = [
     "AttentionPooling",
     "Biaffine",
+    "CrossAttention",
+    "DecoderBlock",
+    "DecoderStack",
     "DropPath",
     "Dropout",
     "HierarchyLevel",

@@ -7,8 +7,10 @@ and data belong to `pixmodels.tasks`.
 from pixmodels import attention  # noqa: F401 (registers the mixers)
 from pixmodels import sequence  # noqa: F401 (registers the mixers)
 from pixmodels.models.attention_picture import plot_attention
+from pixmodels.models.block_recurrent_stack import BlockRecurrentStack
 from pixmodels.models.causal_decoder import CausalDecoder
 from pixmodels.models.datastore import Datastore
+from pixmodels.models.encoder_decoder import EncoderDecoder
 from pixmodels.models.hierarchical_encoder import HierarchicalEncoder
 from pixmodels.models.long_memory import LongMemory
 from pixmodels.models.masked_autoencoder import MaskedAutoencoder
@@ -26,8 +28,10 @@ from pixmodels.models.trime_decoder import TRIMEDecoder
 from pixmodels.models.vit_backbone import ViTBackbone
 
 __all__ = [
+    "BlockRecurrentStack",
     "CausalDecoder",
     "Datastore",
+    "EncoderDecoder",
     "HierarchicalEncoder",
     "LongMemory",
     "MAE_DECODER",

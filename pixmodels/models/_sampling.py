@@ -26,11 +26,19 @@ def check(temperature, top_k):
         )
 
 
-def continued(model, items, given, *, seed, memory, **options):
+def known(previous):
+    """Where an item before the first one is given: (B, ...) to (B,) bool."""
+    flat = ops.reshape(previous, (previous.shape[0] or -1, -1))
+    return ops.any(flat >= 0, axis=1)
+
+
+def continued(model, items, given, *, seed, memory, previous, **options):
     """See `CausalDecoder.continued`."""
     length = items.shape[1]
-    for begin, end in _rounds(model.body, given, length):
-        items = _filled(model, items, begin, end, seed, memory, options)
+    if previous is not None:
+        previous = ops.cast(ops.convert_to_tensor(previous), items.dtype)
+    for places in _rounds(model.body, given, length):
+        items = _filled(model, items, places, seed, memory, previous, options)
     return items
 
 
@@ -42,8 +50,9 @@ def _rounds(body, given, length):
     return [(given, length)] if rounds is None else rounds(given, length)
 
 
-def _filled(model, items, begin, end, seed, memory, options):
-    batch = items.shape[0]
+def _filled(model, items, places, seed, memory, previous, options):
+    (begin, end), batch = places, items.shape[0]
+    begins = None if previous is None else ops.logical_not(known(previous))
     example_ids = ops.arange(batch, dtype="int32")
     cache = model.initial_cache(batch, end, memory)
     rest = (0,) * (len(items.shape) - 2)
@@ -60,7 +69,10 @@ def _filled(model, items, begin, end, seed, memory, options):
 
     def one(index, items, cache):
         before = ops.take(items, ops.maximum(index - 1, 0), axis=1)
-        parameters, cache = model.step(before, cache, index)
+        if previous is not None:
+            before = ops.where(ops.equal(index, 0), previous, before)
+        before = ops.maximum(before, 0)
+        parameters, cache = model.step(before, cache, index, begins=begins)
         drawn = model.draw(parameters, uniform_at(index), **options)
         drawn = ops.cast(drawn, items.dtype)[:, None]
         zero = ops.zeros_like(index)

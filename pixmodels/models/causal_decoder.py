@@ -165,12 +165,10 @@ class CausalDecoder(keras.Model):
         start = ops.cast(self.start, x.dtype)
         first = ops.zeros_like(x[:, :1]) + start
         if isinstance(inputs, dict) and inputs.get("previous") is not None:
-            before = ops.convert_to_tensor(inputs["previous"])[:, None]
-            known = ops.any(
-                ops.reshape(before, (ops.shape(before)[0], -1)) >= 0, axis=1
-            )
-            before = self.embed(ops.maximum(before, 0))
-            first = ops.where(known[:, None, None], before, first)
+            before = ops.convert_to_tensor(inputs["previous"])
+            known = _sampling.known(before)[:, None, None]
+            before = self.embed(ops.maximum(before, 0)[:, None])
+            first = ops.where(known, before, first)
         return ops.concatenate([first, x[:, :-1]], axis=1)[:, : x.shape[1]]
 
     def initial_memory(self, batch_size):
@@ -252,13 +250,15 @@ class CausalDecoder(keras.Model):
         options = {} if memory is None else {"memory": memory}
         return self.body.initial_cache(batch_size, length, **options)
 
-    def step(self, previous, cache, index, *, training=False):
+    def step(self, previous, cache, index, *, begins=None, training=False):
         """The distribution of item `index`, given the item before it.
 
         Args:
-            previous: (B, ...), item `index - 1`; anything for index 0.
+            previous: (B, ...), item `index - 1`.
             cache: from `initial_cache`, or from the step before.
             index: int or int scalar tensor.
+            begins: (B,) bool, rows that see the start vector at index 0 in
+                place of `previous`; None means all.
             training: bool.
 
         Returns:
@@ -267,13 +267,18 @@ class CausalDecoder(keras.Model):
         x = self.embed(previous[:, None])
         start = ops.cast(self.start, x.dtype)
         index = ops.cast(index, "int32")
-        x = ops.where(index == 0, ops.zeros_like(x) + start, x)
+        first = ops.equal(index, 0)
+        if begins is not None:
+            first = first & ops.cast(begins, "bool")[:, None, None]
+        x = ops.where(first, ops.zeros_like(x) + start, x)
         place = ops.zeros_like(x[:, :, 0], dtype="int32") + index
         x = self.position_embedding(x, positions=place)
         y, cache = self.body.step(x[:, 0], cache, index, training=training)
         return self.head(y[:, None])[:, 0], cache
 
-    def continued(self, items, given, *, seed=0, memory=None, **options):
+    def continued(
+        self, items, given, *, seed=0, memory=None, previous=None, **options
+    ):
         """Fills in items from place `given` on; see `sample`.
 
         Args:
@@ -281,13 +286,21 @@ class CausalDecoder(keras.Model):
             given: int.
             seed: int.
             memory: as `initial_cache`.
+            previous: (B, ...), the item before the first one, negative where
+                there is none; None for none.
             options: of `draw`.
 
         Returns:
             as `items`.
         """
         return _sampling.continued(
-            self, items, given, seed=seed, memory=memory, **options
+            self,
+            items,
+            given,
+            seed=seed,
+            memory=memory,
+            previous=previous,
+            **options,
         )
 
     # --- Config -------------------------------------------------------------

@@ -150,6 +150,7 @@ class TokenDecoder(CausalDecoder):
         temperature=1.0,
         top_k=None,
         memory=None,
+        previous=None,
     ):
         """Goes on with texts, token by token, with caches.
 
@@ -164,6 +165,8 @@ class TokenDecoder(CausalDecoder):
             temperature: logits are divided by it; 0 takes the likeliest.
             top_k: draw among so many of the likeliest only.
             memory: None, or what the segment before gave.
+            previous: (B,) int, the token before the prompt where a text goes
+                on from another segment, negative where it starts.
 
         Returns:
             (B, P + count) int32.
@@ -173,6 +176,8 @@ class TokenDecoder(CausalDecoder):
         """
         _sampling.check(temperature, top_k)
         if prompt is None:
+            if previous is not None:
+                batch_size = ops.convert_to_tensor(previous).shape[0]
             prompt = ops.zeros((batch_size, 0), dtype="int32")
         prompt, _ = self.items_of(ops.convert_to_tensor(prompt))
         rest = ops.zeros((prompt.shape[0], count), dtype="int32")
@@ -181,6 +186,7 @@ class TokenDecoder(CausalDecoder):
             prompt.shape[1],
             seed=seed,
             memory=memory,
+            previous=previous,
             temperature=temperature,
             top_k=top_k,
         )

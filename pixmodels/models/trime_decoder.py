@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from pixmodels import random
+from pixmodels.models import _token_loss
 from pixmodels.models import trime
 from pixmodels.models.token_decoder import TokenDecoder
 
@@ -150,22 +151,13 @@ class TRIMEDecoder(TokenDecoder):
         loss = nats
         if "warm" in outputs:
             loss = ops.where(outputs["warm"], plain, nats)
-        counted = ops.ones_like(nats)
-        if mask is not None:
-            counted = ops.cast(mask, nats.dtype)
-        if isinstance(batch, dict) and batch.get("weight") is not None:
-            counted = counted * ops.cast(batch["weight"], nats.dtype)[:, None]
         found = {
             "loss": loss,
             "bits_per_token": nats / math.log(2),
             "plain_bits_per_token": plain / math.log(2),
         }
-        # `where`: what is not counted may be anything, NaN too.
-        sums = {
-            name: ops.sum(ops.where(counted != 0, value * counted, 0.0))
-            for name, value in found.items()
-        }
-        return sums, dict.fromkeys(sums, ops.sum(counted))
+        weight = batch.get("weight") if isinstance(batch, dict) else None
+        return _token_loss.counted_sums(found, weight, mask)
 
     def batch_spec(self, batch_size, length=None):
         spec = super().batch_spec(batch_size, length)

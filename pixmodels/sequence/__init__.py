@@ -8,15 +8,19 @@ registry, so any encoder takes them by `attention="name"`. Whole models are in
 from pixmodels.sequence.ema import EMA
 from pixmodels.sequence.mega import Mega
 from pixmodels.sequence.mega_block import MegaBlock
+from pixmodels.sequence.recurrent_block import RecurrentBlock
 from pixmodels.sequence.s4d import S4D
 from pixmodels.sequence.scale_norm import ScaleNorm
+from pixmodels.sequence.sliding_window_block import SlidingWindowBlock
 from pixmodels.sequence.spade import SPADE
 
 __all__ = [
     "EMA",
     "Mega",
     "MegaBlock",
+    "RecurrentBlock",
     "S4D",
     "SPADE",
     "ScaleNorm",
+    "SlidingWindowBlock",
 ]
