@@ -9,6 +9,7 @@ SECTIONS = {
     "Block-Recurrent Transformer": (),
     "Decoding token by token": (),
     "Hierarchical encoders": (),
+    "Sequence to sequence": (),
     "TRIME: memories in training and at test time": ("faiss",),
 }
 

@@ -22,6 +22,8 @@ from pixmodels.models.sizes import SIZES
 from pixmodels.models.sizes import size
 from pixmodels.models.token_decoder import TokenDecoder
 from pixmodels.models.token_encoder import TokenEncoder
+from pixmodels.models.translation import TRANSLATION
+from pixmodels.models.translation import translation_model
 from pixmodels.models.trime import trime_log_probs
 from pixmodels.models.trime import trime_probabilities
 from pixmodels.models.trime_decoder import TRIMEDecoder
@@ -38,6 +40,7 @@ __all__ = [
     "MaskedAutoencoder",
     "PIXELBackbone",
     "SIZES",
+    "TRANSLATION",
     "TRIMEDecoder",
     "TokenDecoder",
     "TokenEncoder",
@@ -46,6 +49,7 @@ __all__ = [
     "fill_datastore",
     "plot_attention",
     "size",
+    "translation_model",
     "trime_log_probs",
     "trime_probabilities",
 ]

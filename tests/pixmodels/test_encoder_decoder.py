@@ -396,3 +396,21 @@ def test_what_cannot_be_is_refused():
     given = model.decoder.given(*model.encode(batch["source"]))
     with pytest.raises(ValueError, match="batch size 3"):
         model.step(np.zeros(3, "int32"), model.initial_cache(2, 5), 0, given)
+
+
+@pytest.mark.parametrize("name", sorted(models.TRANSLATION))
+def test_named_settings(name):
+    small = {"hidden_dim": 16, "mlp_dim": 13, "num_layers": 1}
+    model = models.translation_model(name, SOURCE, TARGET, **small)
+    sums, counts = model.loss_sums(_batch(), KEY, training=False)
+    assert np.isfinite(float(sums["loss"] / counts["loss"]))
+    published = models.TRANSLATION[name]["model"]
+    assert model.encoder.vocabulary_size == SOURCE
+    for config in (model.get_config(), model.encoder.get_config()):
+        for key, value in {**published, **small}.items():
+            if key == "attention_options":
+                assert value.items() <= config[key].items()
+            elif key in config:
+                assert config[key] == value
+    with pytest.raises(ValueError, match="name='luna'"):
+        models.translation_model("luna", SOURCE, TARGET)
