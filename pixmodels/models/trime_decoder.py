@@ -31,7 +31,9 @@ class TRIMEDecoder(TokenDecoder):
             example (the paper: for each batch), and needs a key scope
             (`loss_sums`).
         warmup_steps: steps (the second of a step's key) before memories are
-            used, for trainers that give keys.
+            used, for trainers that give keys; the paper warms up for 9 epochs.
+            From fresh weights memories explain so much that the scores of the
+            tokens are hardly trained.
         Others: as `TokenDecoder`.
 
     Call arguments:
