@@ -9,6 +9,7 @@ import statistics
 import numpy as np
 
 from pixmodels.training import _attention_benchmark
+from pixmodels.training import _recurrent_benchmark
 from pixmodels.training import benchmarks
 
 # Label -> mixer, options; without what follows the systems in their blocks.
@@ -21,7 +22,7 @@ FORMS = {
 }
 # Measured by default: `mega` without chunks is quadratic.
 DEFAULT = tuple(name for name in FORMS if name != "mega")
-PARTS = ("core", "step")
+PARTS = ("core", "step", "model")
 CONTEXTS = (1024, 4096, 16384, 65536)
 _TOKENS = 64  # in one call of the loop whose time is taken
 
@@ -45,8 +46,9 @@ def run(
     Args:
         names: keys of `FORMS`, or mixers.
         lengths: tokens, ascending; growth is fitted from 4,096 on.
-        parts: of "core" (whole sequences) and "step" (token by token, after
-            1,024 to 65,536 tokens, one example).
+        parts: of "core" (whole sequences), "step" (token by token, after
+            1,024 to 65,536 tokens, one example) and "model" (training steps
+            of a block-recurrent stack over one of sliding windows).
         kinds, rounds, heads, head_dim, batch, threads, budget, plot: as
             `_attention_benchmark.run`.
 
@@ -76,6 +78,9 @@ def run(
     if "step" in parts:
         print()
         show_steps(forms, CONTEXTS, rounds, (1, heads, head_dim))
+    if "model" in parts:
+        print()
+        _recurrent_benchmark.run(rounds)
 
 
 def show_steps(forms, contexts, rounds, shape):

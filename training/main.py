@@ -344,7 +344,7 @@ def _add_benchmark(commands):
         "--parts",
         default="",
         metavar="PART,...",
-        help="for sequence: of core and step (default all)",
+        help="for sequence: of core, step and model (default all)",
     )
     command.add_argument(
         "--peers",

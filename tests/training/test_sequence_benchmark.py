@@ -6,6 +6,7 @@ import pytest
 
 from pixmodels import attention
 from pixmodels.training import _attention_benchmark
+from pixmodels.training import _recurrent_benchmark
 from pixmodels.training import _sequence_benchmark
 from pixmodels.training import main
 
@@ -18,7 +19,7 @@ def run(*more):
 def test_command(capsys, monkeypatch):
     monkeypatch.setattr(_sequence_benchmark, "CONTEXTS", (5, 7))
     monkeypatch.setattr(_sequence_benchmark, "_TOKENS", 2)
-    assert run("--attention", "ema") == 0
+    assert run("--attention", "ema", "--parts", "core,step") == 0
     out = capsys.readouterr().out
     for words in ("tensorflow", "cores", "N=7", "N=11", "grows as N"):
         assert words in out
@@ -30,9 +31,28 @@ def test_command(capsys, monkeypatch):
         assert re.search(r"last over first x\d+\.\d\d", row)
 
 
+@pytest.mark.slow
+def test_models(capsys):
+    sizes = {"width": 6, "heads": 2, "window": 3, "windows": 2}
+    timings = _recurrent_benchmark.run(1, **sizes)
+    out = capsys.readouterr().out
+    assert re.search(r"\nrec_fixed_skip \((graph|XLA)\) .* x\d", out)
+    assert len(timings) == 2
+    assert timings[0].ratio == 1
+
+
+def test_a_step_of_a_model_trains_it():
+    sizes = {"num_heads": 2, "head_dim": 3, "mlp_dim": 7, "window": 3}
+    call = _recurrent_benchmark.step_caller(
+        "rec_fixed_skip", {**sizes, "num_layers": 3}, (1, 6, 6), False
+    )
+    losses = [call() for _ in range(5)]
+    assert losses[-1] < losses[0]
+
+
 def test_what_the_command_refuses(capsys):
     assert run("--parts", "cores") == 2
-    assert "Expected parts among core, step" in capsys.readouterr().err
+    assert "Expected parts among core, step, model" in capsys.readouterr().err
     assert run("--attention", "emma") == 2
     assert "Did you mean 'ema'?" in capsys.readouterr().err
 
