@@ -8,7 +8,9 @@ import pytest
 SECTIONS = {
     "Block-Recurrent Transformer": (),
     "Decoding token by token": (),
+    "EMA, Mega": (),
     "Hierarchical encoders": (),
+    "SPADE": (),
     "Sequence to sequence": (),
     "TRIME: memories in training and at test time": ("faiss",),
 }

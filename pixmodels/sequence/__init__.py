@@ -5,6 +5,7 @@ registry, so any encoder takes them by `attention="name"`. Whole models are in
 `pixmodels.models`.
 """
 
+from pixmodels.sequence import settings
 from pixmodels.sequence.ema import EMA
 from pixmodels.sequence.mega import Mega
 from pixmodels.sequence.mega_block import MegaBlock
@@ -23,4 +24,5 @@ __all__ = [
     "SPADE",
     "ScaleNorm",
     "SlidingWindowBlock",
+    "settings",
 ]
