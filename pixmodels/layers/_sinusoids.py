@@ -17,7 +17,9 @@ def sinusoids(places, width):
         is off by at most 1e-3.
     """
     i = np.arange(width)
-    frequencies = np.float32(10000.0 ** (-2 * (i // 2) / width))
-    shift = np.float32(np.pi / 2 * (i % 2))
+    frequencies, shift = (
+        ops.convert_to_tensor(x, "float32")
+        for x in (10000.0 ** (-2 * (i // 2) / width), np.pi / 2 * (i % 2))
+    )
     places = ops.cast(places, "float32")[..., None]
     return ops.sin(places * frequencies + shift)
