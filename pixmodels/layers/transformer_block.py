@@ -6,11 +6,11 @@ from pixmodels.layers.drop_path import DropPath
 from pixmodels.layers.dropout import Dropout
 from pixmodels.layers.layer_scale import LayerScale
 
-ACTIVATIONS = ("gelu", "gelu_approximate", "relu", "silu")
+ACTIVATIONS = ("gelu", "gelu_approximate", "relu", "silu", "squared_relu")
 
 
 def activation(name):
-    """The function of an activation name; "gelu" is the exact (erf) form."""
+    """The function of a name; "gelu" is the exact (erf) form."""
     if name not in ACTIVATIONS:
         raise ValueError(
             f"Expected an activation among {ACTIVATIONS}. Received: "
@@ -19,6 +19,8 @@ def activation(name):
     if name.startswith("gelu"):
         approximate = name == "gelu_approximate"
         return lambda x: keras.ops.gelu(x, approximate=approximate)
+    if name == "squared_relu":
+        return lambda x: keras.ops.square(keras.ops.relu(x))
     return getattr(keras.ops, name)
 
 
@@ -39,7 +41,8 @@ class TransformerBlock(keras.layers.Layer):
         dropout_rate: on the two branch outputs.
         attention_dropout: on attention probabilities.
         layer_norm_epsilon: of both LayerNorms.
-        activation: "gelu" (exact), "gelu_approximate", "relu" or "silu".
+        activation: "gelu" (exact), "gelu_approximate", "relu", "silu" or
+            "squared_relu".
         qkv_bias: biases in the projections of queries, keys and values.
         layer_scale: None, or the initial gain of each branch's output
             (`LayerScale`).

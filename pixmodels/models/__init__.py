@@ -16,6 +16,8 @@ from pixmodels.models.long_memory import LongMemory
 from pixmodels.models.masked_autoencoder import MaskedAutoencoder
 from pixmodels.models.memory_bits import bits_with_memories
 from pixmodels.models.memory_bits import fill_datastore
+from pixmodels.models.patch_decoder import PatchDecoder
+from pixmodels.models.perceiver_ar_stack import PerceiverARStack
 from pixmodels.models.pixel_backbone import PIXELBackbone
 from pixmodels.models.sizes import MAE_DECODER
 from pixmodels.models.sizes import SIZES
@@ -39,6 +41,8 @@ __all__ = [
     "MAE_DECODER",
     "MaskedAutoencoder",
     "PIXELBackbone",
+    "PatchDecoder",
+    "PerceiverARStack",
     "SIZES",
     "TRANSLATION",
     "TRIMEDecoder",

@@ -154,14 +154,16 @@ class CausalDecoder(keras.Model):
             `memory` the pair of it and the next memory.
         """
         items, mask = self.items_of(inputs)
-        x = self._shifted(items, inputs)
+        x = self._shifted(items, mask, inputs)
         x = self.input_dropout(self.position_embedding(x), training=training)
         options = {} if memory is None else {"memory": memory}
         return self.body(x, mask=mask, training=training, **options)
 
-    def _shifted(self, items, inputs):
+    def _shifted(self, items, mask, inputs):
         """The inputs of all places: (B, N, D)."""
         x = self.embed(items)
+        if mask is not None:  # behind padding, too, an example starts
+            x = ops.where(mask[..., None], x, ops.cast(self.start, x.dtype))
         start = ops.cast(self.start, x.dtype)
         first = ops.zeros_like(x[:, :1]) + start
         if isinstance(inputs, dict) and inputs.get("previous") is not None:
