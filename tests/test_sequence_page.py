@@ -9,6 +9,7 @@ SECTIONS = {
     "Block-Recurrent Transformer": (),
     "Decoding token by token": (),
     "EMA, Mega": (),
+    "Perceiver AR": (),
     "Hierarchical encoders": (),
     "SPADE": (),
     "Sequence to sequence": (),

@@ -81,7 +81,11 @@ def _filled(model, items, places, seed, memory, previous, options):
         items = ops.where(index >= begin, new, items)
         return index + 1, items, cache
 
-    start = (ops.convert_to_tensor(0, "int32"), items, cache)
+    first = 0
+    if begin and hasattr(model.body, "prefill"):
+        x = model.inputs_of(items[:, :begin], previous)
+        cache, first = model.body.prefill(x, cache), begin
+    start = (ops.convert_to_tensor(first, "int32"), items, cache)
     return ops.while_loop(lambda index, *_: index < end, one, start)[1]
 
 

@@ -154,24 +154,33 @@ class CausalDecoder(keras.Model):
             `memory` the pair of it and the next memory.
         """
         items, mask = self.items_of(inputs)
-        x = self._shifted(items, mask, inputs)
-        x = self.input_dropout(self.position_embedding(x), training=training)
+        previous = None
+        if isinstance(inputs, dict):
+            previous = inputs.get("previous")
+        x = self.inputs_of(items, previous, mask)
+        x = self.input_dropout(x, training=training)
         options = {} if memory is None else {"memory": memory}
         return self.body(x, mask=mask, training=training, **options)
 
-    def _shifted(self, items, mask, inputs):
-        """The inputs of all places: (B, N, D)."""
+    def inputs_of(self, items, previous=None, mask=None):
+        """What the body sees at all places: (B, N, D), moved by one place.
+
+        Args:
+            items, mask: as `items_of` gives them.
+            previous: (B, ...), the item before the first one, negative where
+                there is none; None for none.
+        """
         x = self.embed(items)
         if mask is not None:  # behind padding, too, an example starts
             x = ops.where(mask[..., None], x, ops.cast(self.start, x.dtype))
-        start = ops.cast(self.start, x.dtype)
-        first = ops.zeros_like(x[:, :1]) + start
-        if isinstance(inputs, dict) and inputs.get("previous") is not None:
-            before = ops.convert_to_tensor(inputs["previous"])
+        first = ops.zeros_like(x[:, :1]) + ops.cast(self.start, x.dtype)
+        if previous is not None:
+            before = ops.convert_to_tensor(previous)
             known = _sampling.known(before)[:, None, None]
             before = self.embed(ops.maximum(before, 0)[:, None])
             first = ops.where(known, before, first)
-        return ops.concatenate([first, x[:, :-1]], axis=1)[:, : x.shape[1]]
+        x = ops.concatenate([first, x[:, :-1]], axis=1)[:, : items.shape[1]]
+        return self.position_embedding(x)
 
     def initial_memory(self, batch_size):
         """What a body carries from segment to segment, at the start.

@@ -205,7 +205,7 @@ class PerceiverARStack(keras.layers.Layer):
         _checks.check_call(x, mask, None, 0)
         if not length:
             return x
-        x = self._positioned(x, length)
+        x = self._positioned(x, length, length)
         start = length - min(self.num_latents, length)
         turns = self._turns(length)
         inputs, places = x, None
@@ -228,7 +228,8 @@ class PerceiverARStack(keras.layers.Layer):
             inputs = latents
         return self.norm(latents) if self.final_norm else latents
 
-    def _positioned(self, x, length):
+    def _positioned(self, x, length, given):
+        """The first `given` of `length` tokens with terminal positions."""
         if self.terminal_positions is None:
             return x
         if length > self.terminal_positions:
@@ -236,7 +237,8 @@ class PerceiverARStack(keras.layers.Layer):
                 f"Expected at most {self.terminal_positions} inputs, the size "
                 f"of the table. Received: x.shape={tuple(x.shape)}."
             )
-        rows = ops.flip(ops.convert_to_tensor(self.table)[:length], axis=0)
+        rows = ops.convert_to_tensor(self.table)[length - given : length]
+        rows = ops.flip(rows, axis=0)
         return x + ops.cast(rows, x.dtype)
 
     def _thinned(self, x, mask, start):
@@ -292,6 +294,46 @@ class PerceiverARStack(keras.layers.Layer):
             zeros = ops.zeros(shape, dtype=self.compute_dtype)
             cache[f"block_{i}"] = {"key": zeros, "value": zeros}
         return cache
+
+    def prefill(self, x, cache, *, training=False):
+        """The cache after the first tokens, all at once.
+
+        Args:
+            x: (B, P, D), the first P <= N tokens.
+            cache: from `initial_cache`.
+            training: bool.
+
+        Returns:
+            The cache that P calls of `step` would give.
+        """
+        length = cache["block_0"]["key"].shape[2]
+        count, given = min(self.num_latents, length), x.shape[1]
+        start = length - count
+        x = ops.cast(x, self.compute_dtype)
+        if self.terminal_positions is not None:
+            x = self._positioned(x, length, given)
+        turns = tuple(part[:given] for part in self._turns(length))
+        allowed = self._allowed(None, None, start, length)[
+            :, :, : given - start
+        ]
+        latents, inputs, after = x[:, start:], x, dict(cache)
+        for i, block in enumerate(self.blocks):
+            name = f"block_{i}"
+            key = block.keys_and_values(inputs, turns)
+            rest = cache[name]["key"].shape[2] - inputs.shape[1]
+            more = ((0, 0), (0, 0), (0, rest), (0, 0))
+            after[name] = {
+                "key": ops.pad(key[0], more),
+                "value": ops.pad(key[1], more),
+            }
+            if given <= start:
+                break
+            first = 0 if i else start
+            own = tuple(part[first:] for part in turns)
+            known = allowed[..., start if i else 0 : given]
+            latents = block(latents, *key, known, turns=own, training=training)
+            inputs, turns = latents, own
+        return after
 
     def step(self, x, cache, index, *, training=False):
         """One more token (B, D); as `Mixer.step`.

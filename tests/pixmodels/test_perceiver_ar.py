@@ -127,7 +127,17 @@ def test_steps_are_rows_of_the_call(length, options):
     whole = array(stack(x))
     cache = stack.initial_cache(3, length)
     start = length - whole.shape[1]
-    for i in range(length):
+    begin = 0
+    if length > 7:  # the first tokens at once
+        begin = 6
+        cache = stack.prefill(ops.convert_to_tensor(x[:, :6]), cache)
+        early = stack.initial_cache(3, length)
+        early = stack.prefill(ops.convert_to_tensor(x[:, :2]), early)
+        for i in range(2, 6):
+            _, early = stack.step(x[:, i], early, i)
+        for a, b in zip(*map(keras.tree.flatten, (cache, early)), strict=True):
+            close(a, b)
+    for i in range(begin, length):
         y, cache = stack.step(x[:, i], cache, i)
         if i >= start:
             close(y, whole[:, i - start])
@@ -139,7 +149,7 @@ def test_positions_are_relative_to_the_end():
     stack = stack_of(terminal_positions=11)
     stack.table.assign(10 * np.eye(11, WIDTH))
     x = x_of(9)
-    moved = array(stack._positioned(ops.convert_to_tensor(x), 9)) - x
+    moved = array(stack._positioned(ops.convert_to_tensor(x), 9, 9)) - x
     close(moved[0, ::-1], 10 * np.eye(9, WIDTH), 1e-5)
     # Rotary positions know offsets only: more inputs that nobody sees change
     # nothing.
@@ -180,7 +190,7 @@ def test_input_dropout_keeps_a_share_of_the_context():
     close(first, stack(x, mask=kept))
     with random.key_scope(key, ids[::-1].copy()):
         again = array(stack(x[::-1].copy(), training=True))
-    np.testing.assert_allclose(again[::-1], first, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(again[::-1], first, rtol=0, atol=1e-5)
     free = array(stack(x, training=True))
     assert np.abs(free - array(stack(x))).max() > 1e-3
 
