@@ -87,7 +87,8 @@ class RelativeWindowAttention(SlidingWindowAttention):
         exact = count // 2
         wide = np.log(np.maximum(distance, 1) / exact)
         wide = wide / np.log(self.max_distance / exact) * (count - exact)
-        wide = np.minimum(exact + wide.astype(int), count - 1)
+        # A little more, so that whole numbers are not rounded down.
+        wide = np.minimum(exact + (wide + 1e-9).astype(int), count - 1)
         return start + np.where(distance < exact, distance, wide)
 
     def _biases(self, first, last):
