@@ -313,22 +313,42 @@ def _mega(mixer, length, prefix, width):
     return total + _ema(mixer.ema, length, prefix, width)
 
 
+@of_mixer("s5")
+def _s5(mixer, length, prefix, width):
+    # States of all features, and all features of the states, both ways.
+    ways = 1 if mixer.causal else 2
+    total = length * mixer.state_size * (width + ways * (2 + width))
+    return total + _output(mixer, length, width)
+
+
+@of_mixer("gss")
+def _gss(mixer, length, prefix, width):
+    wide = mixer.expansion * width
+    narrow = mixer.ssm_dim or max(1, width // 4)
+    total = length * (2 * width * wide + width * narrow + narrow * wide)
+    total += _state_space(mixer.ssm, length, narrow)
+    # `_projections` counts the last Dense as D by D.
+    return total - _projections(mixer) * length * width * _inner(mixer, width)
+
+
+@of_mixer("dss")
+@of_mixer("s4")
 @of_mixer("s4d")
-def _s4d(mixer, length, prefix, width):
+def _s4(mixer, length, prefix, width):
     return _state_space(mixer, length, width)
 
 
 def _state_space(mixer, length, width):
-    """Each token's states and its output from them, and the output's Dense.
-
-    Of a recurrence, which is the least; `_projections` counts the output's
-    Dense as D by D.
-    """
+    """Each token's states and its output from them: of a recurrence."""
     ways = 1 if mixer.causal else 2
-    total = ways * length * width * 2 * mixer.state_size
-    if mixer.output_form == "glu":
-        total += length * width * width
-    return total
+    numbers = mixer.state_size * (1 if mixer.paired else 2)
+    total = ways * length * width * 2 * numbers
+    return total + _output(mixer, length, width)
+
+
+def _output(mixer, length, width):
+    """What the output's Dense is more than D by D, as it is counted."""
+    return length * width**2 if mixer.output_form == "glu" else 0
 
 
 @of_mixer("spade")

@@ -10,7 +10,7 @@ from keras import ops
 from pixmodels.attention import _blocks
 from pixmodels.sequence import _convolve
 
-_GROUP = 32  # Steps that are written out, one after another, at once.
+_GROUP = 8  # Steps that are written out; more blocks take another level.
 
 
 def convolve(x, kernel, ways, size):
@@ -82,7 +82,8 @@ def before(states, turn, reverse=False):
         # Groups are blocks of the next level.
         level = before(found[-1], lambda x, n: turn(x, n * group))
         for i in range(group):
-            found[i] = found[i] + (level if i == 0 else turn(level, i))
+            found[i] = found[i] + level
+            level = turn(level, 1)
     found = ops.stack(found[:group], axis=3)
     shape = (states.shape[0], -1, parts.shape[2] * group, states.shape[3])
     return ops.reshape(found, shape)[:, :, :count]

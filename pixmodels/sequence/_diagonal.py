@@ -20,16 +20,24 @@ class Diagonal:
         weight: pair (real, imaginary), each (K, D, M); the second way goes
             from the last token to the first and does not count the token that
             it has come to.
+        later: None, or which states grow, (M,) bool, and a count T: the
+            weights of these are `w z^-T`. The kernel never holds a power of
+            theirs alone, which may be infinite.
     """
 
-    def __init__(self, rate, angle, weight):
+    def __init__(self, rate, angle, weight, later=None):
         self.rate = rate
         self.angle = angle
         self.weight = weight
+        self.later = later
 
     def kernel(self, length):
         """(K, D, L)."""
-        return _vandermonde.kernel(self.weight, self.rate, self.angle, length)
+        return _vandermonde.kernel(
+            self.weight, self.rate, self.angle, length, self.later
+        )
+
+    taps = kernel  # of short ones, where there may be a quicker form.
 
     def ways(self, size):
         """A `Way` for each of K, blocks of `size` tokens; R is 2 M."""
@@ -39,7 +47,7 @@ class Diagonal:
             backward = way == 1
             enter = ops.concatenate([real, imaginary], axis=1)[..., :size]
             enter = enter if backward else ops.flip(enter, axis=-1)
-            weight = tuple(part[way][..., None] for part in self.weight)
+            weight = tuple(part[way][..., None] for part in self._weight)
             a, b = _vandermonde.times(weight, (real, imaginary))
             leave = ops.concatenate([a, -b], axis=1)
             if backward:
@@ -69,12 +77,27 @@ class Diagonal:
         return _vandermonde.powers(self.rate, self.angle, steps)
 
     @functools.cached_property
+    def _weight(self):
+        """`weight` as it is used with states: pair of (K, D, M)."""
+        if self.later is None:
+            return self.weight
+        grows, count = self.later
+        rate = ops.where(grows, self.rate, 0.0)
+        parts = _vandermonde.powers(rate, self.angle, np.array([-count]))
+        parts = _vandermonde.times(
+            self.weight, tuple(part[..., 0] for part in parts)
+        )
+        return tuple(ops.where(grows, x, y) for x, y in zip(parts, self.weight))
+
+    @functools.cached_property
     def _z(self):
         return tuple(part[..., 0] for part in self._powers(np.ones(1, int)))
 
     def state(self, batch_size):
         """Before the first token: {"real", "imag"}, each (B, D, M)."""
-        assert self._z  # Not first inside of a loop over tokens.
+        # Not first inside of a loop over tokens.
+        assert self._z
+        assert self._weight
         shape = (batch_size, *self.rate.shape)
         zeros = ops.zeros(shape, dtype=self.rate.dtype)
         return {"real": zeros, "imag": zeros}
@@ -94,6 +117,6 @@ class Diagonal:
         real, imaginary = _vandermonde.times(self._z, before)
         after = (real + u[..., None], imaginary)
         a, b = before if way else after
-        weight = tuple(part[way] for part in self.weight)
+        weight = tuple(part[way] for part in self._weight)
         y = ops.sum(weight[0] * a - weight[1] * b, axis=-1)
         return y, {"real": after[0], "imag": after[1]}

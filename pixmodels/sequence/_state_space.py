@@ -61,7 +61,7 @@ class StateSpaceMixer(Mixer):
 
     Raises:
         ValueError: for an unknown mode or output, a `state_size` that is odd
-            or below 2, a chunk below 1, time steps that are not ascending
+            or below 1, a chunk below 1, time steps that are not ascending
             and above 0, a `head_dim`, or positions without a grid.
     """
 
@@ -70,6 +70,7 @@ class StateSpaceMixer(Mixer):
     any_length = False
     small_options = {"state_size": 4, "chunk": 3}
     default_output = "glu"
+    paired = True  # whether states come in conjugate pairs
 
     def __init__(
         self,
@@ -97,9 +98,8 @@ class StateSpaceMixer(Mixer):
                     f"Expected {name} among {allowed}. Received: "
                     f"{name}={value!r}."
                 )
-        _checks.check_counts(least=2, state_size=state_size)
-        _checks.check_counts(chunk=chunk)
-        if state_size % 2:
+        _checks.check_counts(state_size=state_size, chunk=chunk)
+        if self.paired and state_size % 2:
             raise ValueError(
                 "Expected an even state_size: states come in conjugate pairs. "
                 f"Received: state_size={state_size}."
@@ -173,10 +173,16 @@ class StateSpaceMixer(Mixer):
         return self._add(name, value.shape, value, asks=asks)
 
     def _add_time_step(self, shape):
+        return self._add(
+            "log_dt",
+            shape,
+            self._time_step_initializer(),
+            asks=(self.dt_learning_rate,),
+        )
+
+    def _time_step_initializer(self):
         ends = (math.log(self.dt_min), math.log(self.dt_max))
-        uniform = keras.initializers.RandomUniform(*ends)
-        asks = (self.dt_learning_rate,)
-        return self._add("log_dt", shape, uniform, asks=asks)
+        return keras.initializers.RandomUniform(*ends)
 
     # --- Sequences ----------------------------------------------------------
 
@@ -197,10 +203,17 @@ class StateSpaceMixer(Mixer):
             length = prefix + grid[0] * grid[1]
             y = self.mixed(_blocks.scattered(u, places, length))
             y = ops.take_along_axis(y, places[..., None], axis=1)
+        return self.finished(y)
+
+    def finished(self, y, **options):
+        """The layer's output for that of the systems: (B, N, D).
+
+        `training` may be left to the call around.
+        """
         y = ops.cast(y, self.compute_dtype)
         if self.output_form is None:
             return y
-        return self.output_dense(y)  # `training` comes from the call around.
+        return self.output_dense(y, **options)
 
     def mixed(self, u):
         """The systems' output and the skip: (B, N, D), float32 at least."""
@@ -214,7 +227,7 @@ class StateSpaceMixer(Mixer):
         elif mode == "chunked":
             size = self._block_size(length)
             ways = system.ways(size) if size < length else []
-            y = _blockwise.convolve(u, system.kernel(size), ways, size)
+            y = _blockwise.convolve(u, system.taps(size), ways, size)
         else:
             y = self._scanned(u, system)
         return y + at_least_float32(self.skip) * u
@@ -258,10 +271,8 @@ class StateSpaceMixer(Mixer):
         _steps.check_step(self, x, cache, index)
         u = at_least_float32(x)
         y, cache = self.system(None).step(u, cache)
-        y = ops.cast(y + at_least_float32(self.skip) * u, self.compute_dtype)
-        if self.output_form is not None:
-            y = self.output_dense(y[:, None], training=training)[:, 0]
-        return y, cache
+        y = y + at_least_float32(self.skip) * u
+        return self.finished(y[:, None], training=training)[:, 0], cache
 
     def get_config(self):
         config = super().get_config()

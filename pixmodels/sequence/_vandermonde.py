@@ -23,30 +23,38 @@ _HALF = 65536
 
 
 def powers(rate, angle, steps):
-    """`z^l` for integers l >= 0.
+    """`z^l` for integers l.
 
     Args:
         rate, angle: (..., M) float32 or float64.
         steps: (T,) numpy ints.
 
     Returns:
-        Real and imaginary part, each (..., M, T). Phases are those of the
-        product of `angle` and l to 1e-9 l rad in float32, whose own product
-        would be 4e-3 rad off at 1e5 rad.
+        Real and imaginary part, each (..., M, T).
     """
     dtype = keras.backend.standardize_dtype(rate.dtype)
     real = ops.convert_to_tensor(steps.astype(dtype))
     size = ops.exp(-rate[..., None] * real)
-    if dtype == "float64":
-        phase = angle[..., None] * real
-    else:
-        whole = ops.convert_to_tensor(steps.astype("int32"))
-        turns = _turns(ops.stop_gradient(angle))[..., None] * whole  # wraps
-        phase = ops.cast(turns, dtype) * (2 * math.pi / _HALF**2)
-        # Adds 0, and brings the gradient that integers do not have.
-        still = (angle - ops.stop_gradient(angle))[..., None]
-        phase = phase + still * real
+    phase = phases(angle, steps)
     return size * ops.cos(phase), size * ops.sin(phase)
+
+
+def phases(angle, steps):
+    """`angle * l` modulo a turn, for integers l: (..., M, T).
+
+    Arguments are as `powers`. In float32 it is 1e-9 l rad off, where a
+    product would be 4e-3 rad off at 1e5 rad.
+    """
+    dtype = keras.backend.standardize_dtype(angle.dtype)
+    real = ops.convert_to_tensor(steps.astype(dtype))
+    if dtype == "float64":
+        return angle[..., None] * real
+    whole = ops.convert_to_tensor(steps.astype("int32"))
+    turns = _turns(ops.stop_gradient(angle))[..., None] * whole  # wraps
+    phase = ops.cast(turns, dtype) * (2 * math.pi / _HALF**2)
+    # Adds 0, and brings the gradient that integers do not have.
+    still = (angle - ops.stop_gradient(angle))[..., None]
+    return phase + still * real
 
 
 def _turns(angle):
@@ -65,7 +73,7 @@ def _turns(angle):
     return high * _HALF + ops.cast(ops.round(low), "int32")
 
 
-def kernel(weight, rate, angle, length):
+def kernel(weight, rate, angle, length, later=None):
     """`K_l = Re sum_n w_n z_n^l` for l < L, from about 2 sqrt(L) powers.
 
     With `l = a m + b`, the sum is a product of the matrices `w_n z_n^(a m)`
@@ -76,6 +84,7 @@ def kernel(weight, rate, angle, length):
         weight: pair (real, imaginary), each (K, D, M).
         rate, angle: (D, M).
         length: L, int.
+        later: None, or as `Diagonal`.
 
     Returns:
         (K, D, L).
@@ -84,7 +93,15 @@ def kernel(weight, rate, angle, length):
     fine = 1 << max(0, math.ceil(math.log2(length) / 2 + 0.5))
     fine = min(fine, length)
     coarse = -(-length // fine)
-    outer = powers(rate, angle, np.arange(coarse) * fine)
+    steps = np.arange(coarse) * fine
+    if later is None:
+        outer = powers(rate, angle, steps)
+    else:
+        grows, count = later
+        still = powers(ops.where(grows, 0.0, rate), angle, steps)
+        outer = powers(ops.where(grows, rate, 0.0), angle, steps - count)
+        parts = zip(outer, still)
+        outer = tuple(ops.where(grows[:, None], x, y) for x, y in parts)
     inner = powers(rate, angle, np.arange(fine))
     real, imaginary = times(
         tuple(part[..., None] for part in weight), outer

@@ -5,6 +5,7 @@ from keras import ops
 from pixmodels._precision import at_least_float32
 from pixmodels._registry import MIXERS
 from pixmodels.sequence import _hippo
+from pixmodels.sequence import _systems
 from pixmodels.sequence import _vandermonde
 from pixmodels.sequence._diagonal import Diagonal
 from pixmodels.sequence._state_space import StateSpaceMixer
@@ -76,7 +77,7 @@ class S4D(StateSpaceMixer):
         self.num_systems = num_systems
 
     def build_system(self, width, ways):
-        count = systems_of(self.num_systems, width)
+        count = _systems.count_of(self.num_systems, width)
         a = _hippo.diagonal(self.init, self.state_size)
         a = np.tile(a, (count, 1))
         self.log_dt = self._add_time_step((width,))
@@ -89,7 +90,7 @@ class S4D(StateSpaceMixer):
     def system(self, length):
         dt = ops.exp(at_least_float32(self.log_dt))[:, None]
         real, imaginary = (
-            spread(at_least_float32(part), self._width)
+            _systems.spread(at_least_float32(part), self._width)
             for part in (self.log_a_real, self.a_imag)
         )
         a = (-ops.exp(real), imaginary)
@@ -132,23 +133,3 @@ def bilinear(step, dt, c):
     angle = ops.arctan2(q, 1.0 - p) + ops.arctan2(q, 1.0 + p)
     hold = _vandermonde.over((dt, 0.0 * dt), (1.0 + p, -q))
     return Diagonal(rate, angle, _vandermonde.times(c, hold))
-
-
-def systems_of(count, width):
-    """How many different systems: `count`, or `width` for None."""
-    if count is None:
-        return width
-    if count < 1 or width % count:
-        raise ValueError(
-            "Expected num_systems to divide the width of the input. Received: "
-            f"num_systems={count}, width={width}."
-        )
-    return count
-
-
-def spread(x, width):
-    """(S, ...) -> (D, ...): feature h has row h modulo S."""
-    count = x.shape[0]
-    if count == width:
-        return x
-    return ops.tile(x, (width // count, *(1,) * (len(x.shape) - 1)))
