@@ -18,6 +18,7 @@ from pixmodels.sequence.s5 import S5
 from pixmodels.sequence.scale_norm import ScaleNorm
 from pixmodels.sequence.sliding_window_block import SlidingWindowBlock
 from pixmodels.sequence.spade import SPADE
+from pixmodels.sequence.state_space_block import StateSpaceBlock
 
 __all__ = [
     "DSS",
@@ -32,5 +33,6 @@ __all__ = [
     "SPADE",
     "ScaleNorm",
     "SlidingWindowBlock",
+    "StateSpaceBlock",
     "settings",
 ]

@@ -146,6 +146,11 @@ class StateSpaceMixer(Mixer):
             self.output_dense.build((None, None, width))
         self.built = True
 
+    @property
+    def width(self):
+        """D, int; known once the layer is built."""
+        return self._width
+
     def build_system(self, width, ways):
         """Adds the weights of `width` systems with one or two ways."""
         raise NotImplementedError
