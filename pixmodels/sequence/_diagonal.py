@@ -16,7 +16,8 @@ class Diagonal:
     """D systems of M complex states each, K ways through the tokens.
 
     Args:
-        rate, angle: (D, M), of `z = exp(-rate + i angle)`.
+        rate, angle: (D, M), of `z = exp(-rate + i angle)`; the angle may be
+            the pair that `_vandermonde.turning` gives.
         weight: pair (real, imaginary), each (K, D, M); the second way goes
             from the last token to the first and does not count the token that
             it has come to.

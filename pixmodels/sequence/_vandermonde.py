@@ -20,13 +20,55 @@ for _bits in (14, 26, 50):
     _left -= _TURN[-1]
 _FINE = 64.0  # Angles are split at multiples of 1 / 64.
 _HALF = 65536
+# exp at multiples of 1 / 64, as numbers of 12 bits and what is missing.
+_PER_UNIT = 64.0
+_REACH = (-1280.0, 640.0)
+
+
+def _exponentials():
+    exact = np.exp(np.arange(_REACH[0], _REACH[1] + 1) / _PER_UNIT)
+    size, exponent = np.frexp(exact)
+    high = np.ldexp(np.round(size * 4096) / 4096, exponent)
+    return high.astype("float32"), (exact - high).astype("float32")
+
+
+_EXP = _exponentials()
+
+
+def turning(log_step, a):
+    """The angle `exp(log_step) a` with what float32 rounds off.
+
+    The exponential is a table's entry of 12 bits, which multiplies halves of
+    `a` exactly, and a rest of a hundredth of it.
+
+    Args:
+        log_step, a: float32 or float64, broadcast to (..., M).
+
+    Returns:
+        (angle, parts): (..., M), and tensors whose sum it is to 1e-9 of it.
+    """
+    angle = ops.exp(log_step) * a
+    dtype = keras.backend.standardize_dtype(angle.dtype)
+    if dtype == "float64":
+        return angle, (angle,)
+    log_step, a = ops.stop_gradient(log_step), ops.stop_gradient(a)
+    nearest = ops.clip(ops.round(log_step * _PER_UNIT), *_REACH)
+    place = ops.cast(nearest - _REACH[0], "int32")
+    high, low = (
+        ops.take(ops.convert_to_tensor(table), place) for table in _EXP
+    )
+    more = ops.expm1(log_step - nearest / _PER_UNIT)
+    rest = low + (high + low) * more
+    whole = ops.round(a * 2.0) * 0.5
+    return angle, (high * whole, high * (a - whole), rest * a)
 
 
 def powers(rate, angle, steps):
     """`z^l` for integers l.
 
     Args:
-        rate, angle: (..., M) float32 or float64.
+        rate: (..., M) float32 or float64.
+        angle: (..., M), or the pair that `turning` gives.
         steps: (T,) numpy ints.
 
     Returns:
@@ -45,12 +87,14 @@ def phases(angle, steps):
     Arguments are as `powers`. In float32 it is 1e-9 l rad off, where a
     product would be 4e-3 rad off at 1e5 rad.
     """
+    angle, parts = angle if isinstance(angle, tuple) else (angle, (angle,))
     dtype = keras.backend.standardize_dtype(angle.dtype)
     real = ops.convert_to_tensor(steps.astype(dtype))
     if dtype == "float64":
         return angle[..., None] * real
     whole = ops.convert_to_tensor(steps.astype("int32"))
-    turns = _turns(ops.stop_gradient(angle))[..., None] * whole  # wraps
+    turns = sum(_turns(ops.stop_gradient(part)) for part in parts)
+    turns = turns[..., None] * whole  # wraps
     phase = ops.cast(turns, dtype) * (2 * math.pi / _HALF**2)
     # Adds 0, and brings the gradient that integers do not have.
     still = (angle - ops.stop_gradient(angle))[..., None]
@@ -82,7 +126,7 @@ def kernel(weight, rate, angle, length, later=None):
 
     Args:
         weight: pair (real, imaginary), each (K, D, M).
-        rate, angle: (D, M).
+        rate, angle: (D, M), as `powers`.
         length: L, int.
         later: None, or as `Diagonal`.
 

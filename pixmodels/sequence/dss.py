@@ -104,25 +104,26 @@ class DSS(StateSpaceMixer):
         return self._add("log_dt", shape, alike, asks=(self.dt_learning_rate,))
 
     def system(self, length):
-        dt = ops.exp(at_least_float32(self.log_dt))
+        log_dt = at_least_float32(self.log_dt)
         real = at_least_float32(self.a_real)
         if self.version == "exp":
             real = -ops.exp(real)
         a = (real, at_least_float32(self.a_imag))  # (N,)
-        rate, angle = -dt[:, :1] * a[0], dt[:, -1:] * a[1]  # (D, N)
+        rate = -ops.exp(log_dt[:, :1]) * a[0]  # (D, N)
+        angle = _vandermonde.turning(log_dt[:, -1:], a[1])
         c = at_least_float32(self.c)
         c = (c[..., 0], c[..., 1])
         if self.version == "exp":
-            hold = _vandermonde.exp_minus_one(-rate, angle)
+            hold = _vandermonde.exp_minus_one(-rate, angle[0])
             size = ops.maximum(a[0] ** 2 + a[1] ** 2, _EPSILON)
             hold = _vandermonde.times(hold, (a[0] / size, -a[1] / size))
             return Diagonal(rate, angle, _vandermonde.times(c, hold))
         total = self._total(length)
         grows = a[0] > 0
         sign = 1.0 - 2.0 * ops.cast(grows, rate.dtype)
-        hold = _vandermonde.exp_minus_one(-rate * sign, angle * sign)
+        hold = _vandermonde.exp_minus_one(-rate * sign, angle[0] * sign)
         whole = np.array([total])
-        phase = _vandermonde.phases(angle * sign, whole)[..., 0]
+        phase = _vandermonde.phases(angle, whole)[..., 0] * sign
         sums = _vandermonde.exp_minus_one(-rate * sign * total, phase)
         x = _vandermonde.times(sums, a)
         size = x[0] ** 2 + x[1] ** 2 + _EPSILON

@@ -1,5 +1,4 @@
 import keras
-import numpy as np
 from keras import ops
 
 from pixmodels._precision import at_least_float32
@@ -186,11 +185,10 @@ class GatedSystem(StateSpaceMixer):
 
     def system(self, length):
         real = -ops.exp(at_least_float32(self.log_a_real))
-        imaginary = ops.exp(at_least_float32(self.log_a_imag))
-        a = (real, imaginary)
+        ones = ops.ones((self._width, 1), dtype=real.dtype)
+        angle = _vandermonde.turning(at_least_float32(self.log_a_imag), ones)
+        a = (real, ops.exp(at_least_float32(self.log_a_imag)))
         hold = _vandermonde.over(_vandermonde.exp_minus_one(*a), a)
         c = at_least_float32(self.c)
         weight = _vandermonde.times((c[..., 0], c[..., 1]), hold)
-        ones = np.ones((self._width, 1), "float32")
-        ones = ops.cast(ops.convert_to_tensor(ones), real.dtype)
-        return Diagonal(-real * ones, imaginary * ones, weight)
+        return Diagonal(-real * ones, angle, weight)

@@ -88,7 +88,8 @@ class S4D(StateSpaceMixer):
         self.c = self._add("c", shape, normal)
 
     def system(self, length):
-        dt = ops.exp(at_least_float32(self.log_dt))[:, None]
+        log_dt = at_least_float32(self.log_dt)[:, None]
+        dt = ops.exp(log_dt)
         real, imaginary = (
             _systems.spread(at_least_float32(part), self._width)
             for part in (self.log_a_real, self.a_imag)
@@ -96,10 +97,11 @@ class S4D(StateSpaceMixer):
         a = (-ops.exp(real), imaginary)
         c = at_least_float32(self.c)
         c = (2.0 * c[..., 0], 2.0 * c[..., 1])
-        step = (dt * a[0], dt * a[1])
+        angle = _vandermonde.turning(log_dt, a[1])
+        step = (dt * a[0], angle[0])
         if self.discretisation == "zoh":
             hold = _vandermonde.over(_vandermonde.exp_minus_one(*step), a)
-            return Diagonal(-step[0], step[1], _vandermonde.times(c, hold))
+            return Diagonal(-step[0], angle, _vandermonde.times(c, hold))
         return bilinear(step, dt, c)
 
     def get_config(self):

@@ -73,19 +73,21 @@ class S5(StateSpaceMixer):
 
     def _discrete(self):
         """Rates, angles, (M,), and what makes states of inputs: (D, 2 M)."""
-        dt = ops.exp(at_least_float32(self.log_dt))
+        log_dt = at_least_float32(self.log_dt)
+        dt = ops.exp(log_dt)
         a = (
             -ops.exp(at_least_float32(self.log_a_real)),
             at_least_float32(self.a_imag),
         )
-        step = (dt * a[0], dt * a[1])
+        angle = _vandermonde.turning(log_dt, a[1])
+        step = (dt * a[0], angle[0])
         hold = _vandermonde.over(_vandermonde.exp_minus_one(*step), a)
         b = at_least_float32(self.b)
         b = _vandermonde.times(
             tuple(part[:, None] for part in hold), (b[..., 0], b[..., 1])
         )
         enter = ops.transpose(ops.concatenate(b, axis=0))
-        return -step[0], step[1], enter
+        return -step[0], angle, enter
 
     def _leave(self, way):
         """What makes outputs of states: (2 M, D)."""
