@@ -8,6 +8,8 @@ them as they are), "block", where the paper's own block differs and is there,
 import copy
 import difflib
 
+from pixmodels.sequence import _state_space_settings
+
 _MEGA = "Ma et al. 2022, Mega; facebookresearch/mega, Long-Range Arena"
 # Task: layers, D, MLP, shared, value, function, norm, norm first, batch,
 # learning rate, dropout, weight decay, epochs, longest sequence.
@@ -87,6 +89,7 @@ def _mega(task, chunked):
 
 
 SETTINGS = {
+    **_state_space_settings.SETTINGS,
     **{f"mega_{task}": _mega(task, False) for task in _MEGA_LRA},
     **{f"mega_chunk_{task}": _mega(task, True) for task in _MEGA_LRA},
     "spade_wikitext103": {

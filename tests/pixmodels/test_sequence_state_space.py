@@ -80,7 +80,7 @@ def test_nan_stays_in_its_example_and_its_future(name):
 def test_short_and_empty_sequences(name, causal):
     layer = _made(name, causal=causal)
     assert layer(_x((2, 0, 11))).shape == (2, 0, 11)
-    one, two = _x((3, 1, 5)), _x((3, 2, 11))
+    one, two = _x((3, 1, 11)), _x((3, 2, 11))
     assert np.isfinite(ops.convert_to_numpy(layer(one))).all()
     assert layer(two[:0]).shape == (0, 2, 11)
     nothing = np.zeros((3, 2), bool)
@@ -237,3 +237,15 @@ def test_block(norm, norm_first):
         mixer_numbers.close(row, ops.convert_to_numpy(y)[:, index])
     with pytest.raises(ValueError, match="norm='group'"):
         sequence.StateSpaceBlock("s4d", norm="group")
+
+
+def test_weights_of_a_published_block():
+    found = sequence.settings.get("s4_text")
+    block = sequence.StateSpaceBlock(**found["block"])
+    block.build((None, 7, 256))
+    # One system of two pairs for all features: L, P, B; two ways of C.
+    expected = 256 + 2 * 2 + 2 * 4 + 2 * 256 * 2 * 2 + 256
+    expected += 257 * 512 + 2 * 256
+    assert sum(np.prod(w.shape) for w in block.trainable_weights) == expected
+    assert found["training"]["learning_rate"] == 0.01
+    assert learning.request_of(block.mixer.log_dt).max_learning_rate is None
