@@ -74,7 +74,6 @@ def test_learnt(task, encoder, decoder):
     source, mask = batch["source"], batch["source_mask"]
     wanted = batch["target"]
     greedy = ops.convert_to_numpy(model.greedy(source, mask=mask))
-    print(task, (greedy == wanted).all(axis=1).mean())
     assert (greedy == wanted).all(axis=1).mean() >= 0.99
     beams, _ = model.beam_search(source, mask=mask, beam_size=3)
     beams = ops.convert_to_numpy(beams)[:, 0]
