@@ -26,9 +26,12 @@ _YARDSTICK = "softmax"
 _FORMS = {"softmax": {"softmax, all pairs": {"chunk": None}}}
 # Projections of mixers that have others than `Mixer`, by class, mixers in which
 # there are more, and the names of those that make the result.
-_PROJECTIONS = {"Mega": ("dense_value", "dense_gates")}
+_PROJECTIONS = {
+    "Mega": ("dense_value", "dense_gates"),
+    "GSS": ("u_dense", "v_dense"),
+}
 _INNER = {"SPADE": ("near", "far")}
-_RESULTS = ("output_dense", "dense_output", "dense")
+_RESULTS = ("output_dense", "dense_output", "dense", "gate_dense")
 _SHORTEST = 4096  # Growth is fitted from here on: overheads are small.
 _CLEAR = 1.5  # A mode slower by that is not tried at the next length.
 
@@ -167,7 +170,7 @@ class Bench:
                     ready[name, kind] = self._prepare(name, kind, length, cell)
         ready = {pair: call for pair, call in ready.items() if call is not None}
         self._lengths.append(length)
-        for number in range(self.rounds):
+        for number in range(self.rounds if ready else 0):
             for pair in benchmarks.turns(ready, number):
                 seconds = benchmarks.seconds_of(ready[pair])
                 self.cells[(*pair, length)].seconds.append(seconds)
@@ -422,10 +425,16 @@ def _without_projections(layer, parts, given):
 
 
 def _folded(x, units):
-    """In the place of a projection of results: all of them, added up."""
+    """In the place of a projection of results: all of them, added up or said
+    again, as many as it makes."""
+    import tensorflow as tf
+
     width = x.shape[-1]
-    if units is None or width <= units:
+    if units is None or width == units:
         return x
+    if width < units:
+        times = -(-units // width)
+        return tf.tile(x, (1, 1, times))[..., :units]
     return sum(
         x[..., start : start + units]
         for start in range(0, width - units + 1, units)

@@ -16,6 +16,10 @@ from pixmodels.training import benchmarks
 FORMS = {
     "ema": ("ema", {}),
     "s4d": ("s4d", {"output": None}),
+    "s4": ("s4", {"output": None}),
+    "dss": ("dss", {"output": None, "version": "exp"}),
+    "s5": ("s5", {"output": None}),
+    "gss": ("gss", {}),
     "mega": ("mega", {}),
     "mega-chunk": ("mega", {"chunk": 128}),
     "spade": ("spade", {}),

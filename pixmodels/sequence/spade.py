@@ -82,7 +82,7 @@ class SPADE(Mixer):
         local_options=None,
         combine="concat",
         global_weight=0.5,
-        global_mixer="s4d",
+        global_mixer="s4",
         global_options=None,
         every=None,
         train_global=True,

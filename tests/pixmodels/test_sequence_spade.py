@@ -1,6 +1,7 @@
 import keras
 import mixer_numbers
 import numpy as np
+import pixel_weights
 import pytest
 from keras import ops
 
@@ -23,6 +24,48 @@ def test_golden_numbers_of_the_local_attention(shared):
     mixer.build(arrays["in/x"].shape)
     load_window(mixer.near, arrays, "")
     mixer_numbers.close(mixer(arrays["in/x"]), arrays["out/y"])
+
+
+def test_golden_numbers(shared):
+    """The whole layer around: norms, residuals and the small network."""
+    arrays = mixer_numbers.golden(shared, "spade_layer")
+    mixer = attention.get("spade")(
+        2,
+        window=7,
+        causal=True,
+        global_mixer="s4",
+        global_options={"state_size": 12, "num_systems": 1},
+        local_options={"use_bias": False, "qkv_bias": False},
+    )
+    x = arrays["in/x"]
+    mixer.build(x.shape)
+    load_window(mixer.near, arrays, "local_")
+    far = mixer.far
+    real, imaginary = np.moveaxis(np.float64(arrays["w/s4_Lambda"]), -1, 0)
+    far.log_a_real.assign(np.log(-real))
+    far.a_imag.assign(imaginary)
+    for name in ("P", "B", "C", "log_dt", "D"):
+        weight = getattr(far, {"D": "skip"}.get(name, name.lower()))
+        weight.assign(arrays[f"w/s4_{name}"])
+    for name, norm in (
+        ("global", mixer.norm_global),
+        ("local", mixer.norm_local),
+    ):
+        norm.gamma.assign(arrays[f"w/ln_{name}_gain"])
+        norm.beta.assign(arrays[f"w/ln_{name}_bias"])
+    pixel_weights.load_dense(mixer.dense, arrays, "w/agg")
+
+    def norm(x, name):
+        x = x - x.mean(-1, keepdims=True)
+        x = x / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+        return x * arrays[f"w/{name}_gain"] + arrays[f"w/{name}_bias"]
+
+    normed = norm(x, "ln1")
+    mixer_numbers.close(far(normed), arrays["out/s4"])
+    y = x + ops.convert_to_numpy(mixer(normed))
+    hidden = norm(y, "ln2") @ arrays["w/fc1_kernel"] + arrays["w/fc1_bias"]
+    hidden = np.maximum(hidden, 0) @ arrays["w/fc2_kernel"]
+    mixer_numbers.close(y + hidden + arrays["w/fc2_bias"], arrays["out/y"])
 
 
 def load_window(layer, arrays, front):

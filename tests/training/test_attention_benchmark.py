@@ -66,6 +66,14 @@ def test_calls_beyond_the_budget_are_left_out():
     assert "about 20 s" in found._too_much("softmax", "core", 40000)
 
 
+def test_lengths_at_which_nothing_is_measured():
+    found = bench({1000: 1.0, 2000: 4.0}, budget=17.0)
+    found.measure(6000)
+    cell = found.cells["softmax", "core", 6000]
+    assert cell.median is None
+    assert "about 36 s" in cell.reason
+
+
 @linux
 def test_calls_beyond_the_memory_are_left_out():
     found = bench({1000: 1e-3, 2000: 4e-3}, memory=_peak_memory.free())
