@@ -42,7 +42,11 @@ GRAPH = re.compile(r"pixmodels\.renderers\._?graph_\w+")
 TORCH_FILES = "pixmodels.presets._torch_file"
 # Gradients of our own and loops with constant memory, which keras.ops lacks:
 # a form for each backend, loaded when that backend calls it.
-BACKEND_FORMS = {"pixmodels.attention._chunked", "pixmodels.layers._reversible"}
+BACKEND_FORMS = {
+    "pixmodels.attention._chunked",
+    "pixmodels.layers._reversible",
+    "pixmodels.sequence._convolve",
+}
 # What may load when a room is imported; all else waits for its first use.
 LIGHT = {"keras", "numpy", "wrapt"}
 # Import name -> name on the package index, where the two differ.

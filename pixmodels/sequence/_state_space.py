@@ -227,15 +227,15 @@ class StateSpaceMixer(Mixer):
         if not length:
             return u
         system, mode = self.system(length), self.mode_of(length)
+        skip = at_least_float32(self.skip)
         if mode == "fft":
-            y = _convolve.convolve(u, system.kernel(length))
-        elif mode == "chunked":
-            size = self._block_size(length)
-            ways = system.ways(size) if size < length else []
-            y = _blockwise.convolve(u, system.taps(size), ways, size)
-        else:
-            y = self._scanned(u, system)
-        return y + at_least_float32(self.skip) * u
+            return _convolve.convolve(u, system.kernel(length), skip)
+        if mode == "recurrent":
+            return self._scanned(u, system) + skip * u
+        size = self._block_size(length)
+        ways = system.ways(size) if size < length else []
+        y = _blockwise.convolve(u, system.taps(size), ways, size)
+        return y + skip * u
 
     def mode_of(self, length):
         """What "auto" means for a length.

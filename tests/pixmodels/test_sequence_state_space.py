@@ -180,6 +180,16 @@ def test_fast_sizes(length):
     assert size in (1, 3, 5)
 
 
+@pytest.mark.parametrize("ways", [1, 2])
+def test_convolution_of_the_backend_is_that_of_keras(ways):
+    kernel, x, skip = _x((ways, 3, 13)), _x((2, 11, 3), 5), _x((3,), 7)
+    found = _convolve.convolve(x, ops.convert_to_tensor(kernel), skip)
+    wrapped = _convolve.around(ops.convert_to_tensor(kernel[..., :11]), 24)
+    expected = _convolve.circular(np.swapaxes(x, 1, 2), wrapped, 24)
+    expected = np.swapaxes(ops.convert_to_numpy(expected)[..., :11], 1, 2)
+    mixer_numbers.close(found, expected + skip * x)
+
+
 def test_dropout_is_tied_over_the_tokens():
     layer = _made("s4d", dropout_rate=0.5, tie_dropout=True)
     output = layer.output_dense
