@@ -6,6 +6,7 @@ import keras
 import pytest
 
 SECTIONS = {
+    "Autoregressive pixels": (),
     "Block-Recurrent Transformer": (),
     "Decoding token by token": (),
     "EMA, Mega": (),
