@@ -1,7 +1,7 @@
 """Trains small models of pixels, prints bits per dimension, draws samples.
 
 python docs/autoregressive_pixels.py [--data digits] [--body softmax]
-    [--steps 300] [--output samples.png]
+    [--steps 200] [--output samples.png]
 
 `digits`: scikit-learn's 8 x 8 digits, 17 levels, in raster order. `text`: rows
 of sentences drawn by the renderer, in strips of 16 x 4 pixels, 256 levels.
@@ -95,7 +95,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", choices=("digits", "text"), default="digits")
     parser.add_argument("--body", default="softmax")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--output", default="samples.png")
     flags = parser.parse_args()
     keras.utils.set_random_seed(1)

@@ -159,6 +159,8 @@ class CausalDecoder(keras.Model):
             previous = inputs.get("previous")
         x = self.inputs_of(items, previous, mask)
         x = self.input_dropout(x, training=training)
+        if not items.shape[1]:  # not every body knows what to do with nothing
+            return x if memory is None else (x, memory)
         options = {} if memory is None else {"memory": memory}
         return self.body(x, mask=mask, training=training, **options)
 
