@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from pixmodels.sequence import _carried
 from pixmodels.sequence.recurrent_block import RecurrentBlock
 from pixmodels.sequence.sliding_window_block import SlidingWindowBlock
 
@@ -180,6 +181,7 @@ class BlockRecurrentStack(keras.layers.Layer):
         Args:
             batch_size: B.
         """
+        _carried.check_built(self)
         return {
             f"block_{i}": block.initial_memory(batch_size)
             for i, block in enumerate(self.blocks)
@@ -209,6 +211,7 @@ class BlockRecurrentStack(keras.layers.Layer):
             length: most tokens that will be given.
             memory: None, or what the segment before gave.
         """
+        _carried.check_built(self)
         return {
             f"block_{i}": block.initial_cache(
                 batch_size,

@@ -285,6 +285,7 @@ class PerceiverARStack(keras.layers.Layer):
             length: N, how many tokens there will be: the latents are the last
                 M of them.
         """
+        _carried.check_built(self)
         count = min(self.num_latents, length)
         config = self._block_config
         cache = {}

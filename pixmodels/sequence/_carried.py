@@ -12,10 +12,25 @@ from pixmodels.attention import _blocks
 
 def empty(block, batch_size, slots):
     """No keys and values: (B, A, slots, E), none of them real."""
+    check_built(block)
     shape = (batch_size, block.num_heads, slots, block.head_size)
     zeros = ops.zeros(shape, dtype=block.compute_dtype)
     real = ops.zeros((batch_size, slots), dtype="bool")
     return {"key": zeros, "value": zeros, "real": real}
+
+
+def check_built(layer):
+    """Refuses to make a memory for widths that are not known yet.
+
+    Raises:
+        ValueError: for a layer that is not built.
+    """
+    if not layer.built:
+        raise ValueError(
+            "Expected a layer that is built: the width of its memory is that "
+            f"of its weights. Received: {type(layer).__name__} with "
+            f"built={layer.built}."
+        )
 
 
 def check(block, x, memory, length):

@@ -54,6 +54,7 @@ class RecurrentBlock(SlidingWindowBlock):
         >>> import numpy as np
         >>> block = pixmodels.sequence.RecurrentBlock(
         ...     2, 16, window=3, num_states=7)
+        >>> block.build((None, None, 8))
         >>> x = np.ones((5, 6, 8), "float32")
         >>> y, memory = block(x, memory=block.initial_memory(5))
         >>> memory["state"].shape

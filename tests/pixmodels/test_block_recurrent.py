@@ -531,5 +531,13 @@ def test_refusals():
         stack_of(recurrent_layers=(2,))
     with pytest.raises(ValueError, match="name='slide_14'"):
         BlockRecurrentStack.named("slide_14")
+    for layer in (
+        SlidingWindowBlock(2, 5),
+        BlockRecurrentStack(1, 2, 5, recurrent_layers=()),
+    ):
+        with pytest.raises(ValueError, match="built=False"):
+            layer.initial_memory(2)
+        with pytest.raises(ValueError, match="built=False"):
+            layer.initial_cache(2, 3)
     with pytest.raises(ValueError, match="num_heads=3"):
         SlidingWindowBlock(3, 5).build((None, None, 10))
