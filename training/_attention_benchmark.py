@@ -5,12 +5,12 @@ the table and the plot. Not here: other people's layers (`_peer_benchmark`),
 whole training steps (`_step_benchmark`)."""
 
 import dataclasses
-import functools
 import math
 import statistics
 
 import numpy as np
 
+from pixmodels.training import _mixer_cores
 from pixmodels.training import _peak_memory
 from pixmodels.training import benchmarks
 
@@ -24,14 +24,6 @@ KINDS = {
 _YARDSTICK = "softmax"
 # Forms of a mixer that are measured besides its default: label, options.
 _FORMS = {"softmax": {"softmax, all pairs": {"chunk": None}}}
-# Projections of mixers that have others than `Mixer`, by class, mixers in which
-# there are more, and the names of those that make the result.
-_PROJECTIONS = {
-    "Mega": ("dense_value", "dense_gates"),
-    "GSS": ("u_dense", "v_dense"),
-}
-_INNER = {"SPADE": ("near", "far")}
-_RESULTS = ("output_dense", "dense_output", "dense", "gate_dense")
 _SHORTEST = 4096  # Growth is fitted from here on: overheads are small.
 _CLEAR = 1.5  # A mode slower by that is not tried at the next length.
 
@@ -344,7 +336,7 @@ def caller(name, kind, length, shape, jit_compile, options=None):
     size = (batch, length, heads * head_dim)
     layer.build(size)
     rng = np.random.default_rng(0)
-    parts = projections(layer) if bare else []
+    parts = _mixer_cores.projections(layer) if bare else []
     # Queries stand for x, too; layers without them are given it.
     queries = int(any(part[:2] == (layer, "query") for part in parts[:1]))
     widths = [size[-1]] + [units for _, _, units in parts[queries:]]
@@ -355,7 +347,7 @@ def caller(name, kind, length, shape, jit_compile, options=None):
 
     def forward(*given):
         if bare:
-            _without_projections(layer, parts, given[1 - queries :])
+            _mixer_cores.leave_out(layer, parts, given[1 - queries :])
         return layer(given[0])
 
     def both(*given):
@@ -382,63 +374,6 @@ def caller(name, kind, length, shape, jit_compile, options=None):
             result[0, 0, 0].numpy()
 
     return call
-
-
-def projections(layer):
-    """Dense layers whose results are given when the core alone is measured.
-
-    Args:
-        layer: a built mixer.
-
-    Returns:
-        list of (mixer, attribute, units); the mixer is `layer` or one in it.
-    """
-    kind = type(layer).__name__
-    names = _PROJECTIONS.get(kind, ("query", "key", "value"))
-    found = [
-        (layer, name, getattr(layer, name).units)
-        for name in names
-        if hasattr(layer, name)
-    ]
-    for part in _inner(layer):
-        found += projections(part)
-    return found
-
-
-def _inner(layer):
-    """Mixers inside of which projections are left out, too."""
-    names = _INNER.get(type(layer).__name__, ())
-    return [x for x in (getattr(layer, n, None) for n in names) if x]
-
-
-def _without_projections(layer, parts, given):
-    """Puts tensors in the place of what a layer's projections make."""
-    for (mixer, name, _), tensor in zip(parts, given, strict=True):
-        object.__setattr__(mixer, name, lambda _, tensor=tensor: tensor)
-    for mixer in (layer, *_inner(layer)):
-        for name in _RESULTS:
-            dense = getattr(mixer, name, None)
-            if dense is not None:
-                units = getattr(dense, "units", None)
-                fold = functools.partial(_folded, units=units)
-                object.__setattr__(mixer, name, fold)
-
-
-def _folded(x, units):
-    """In the place of a projection of results: all of them, added up or said
-    again, as many as it makes."""
-    import tensorflow as tf
-
-    width = x.shape[-1]
-    if units is None or width == units:
-        return x
-    if width < units:
-        times = -(-units // width)
-        return tf.tile(x, (1, 1, times))[..., :units]
-    return sum(
-        x[..., start : start + units]
-        for start in range(0, width - units + 1, units)
-    )
 
 
 def _plot(bench, path):

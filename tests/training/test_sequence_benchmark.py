@@ -6,6 +6,7 @@ import pytest
 
 from pixmodels import attention
 from pixmodels.training import _attention_benchmark
+from pixmodels.training import _mixer_cores
 from pixmodels.training import _recurrent_benchmark
 from pixmodels.training import _sequence_benchmark
 from pixmodels.training import main
@@ -75,7 +76,7 @@ def test_a_core_is_given_what_projections_make(name, options, names):
     keras.utils.set_random_seed(0)
     layer = attention.get(name)(3, **options)
     layer.build((1, 5, 6))
-    parts = _attention_benchmark.projections(layer)
+    parts = _mixer_cores.projections(layer)
     assert [part for _, part, _ in parts] == names
     call = _attention_benchmark.caller(
         name, "core", 5, (1, 3, 2), False, options
