@@ -49,7 +49,7 @@ def text():
         {name: part[at] for name, part in rows.items()}
         for at in (slice(0, 100), slice(100, None))
     )
-    options = {"patch_size": (16, 4), "components": 20}
+    options = {"patch_size": (16, 4), "components": 8}
     return train, test, (16, batch.pixels.shape[2], 1), options
 
 
