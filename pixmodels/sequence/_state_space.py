@@ -240,10 +240,10 @@ class StateSpaceMixer(Mixer):
     def mode_of(self, length):
         """What "auto" means for a length.
 
-        A Fourier transform only where there is a second way and the sequence
-        is longer than two blocks: whether causal or not, blocks are as quick,
-        and with them no rounding, nan or infinity of a later block reaches an
-        earlier token.
+        Blocks in the causal form: they are as quick, and with them no
+        rounding, nan or infinity of a later block reaches an earlier token.
+        Where there is a second way, a Fourier transform from two blocks on,
+        which is the quicker one at 65,536 tokens, too.
         """
         if self.mode != "auto":
             return self.mode

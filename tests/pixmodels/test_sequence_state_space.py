@@ -190,6 +190,16 @@ def test_convolution_of_the_backend_is_that_of_keras(ways):
     mixer_numbers.close(found, expected + skip * x)
 
 
+def test_the_mode_goes_by_length():
+    layer = attention.get("s4d")(1, chunk=64)
+    modes = [layer.mode_of(n) for n in (1, 128, 129, 16384, 16385, 65536)]
+    assert modes == ["chunked"] * 2 + ["fft"] * 4
+    causal = attention.get("s4d")(1, causal=True)
+    assert {causal.mode_of(n) for n in (1, 999, 65536)} == {"chunked"}
+    assert attention.get("s5")(1).mode_of(999) == "chunked"
+    assert attention.get("s4")(1, mode="fft").mode_of(7) == "fft"
+
+
 def test_dropout_is_tied_over_the_tokens():
     layer = _made("s4d", dropout_rate=0.5, tie_dropout=True)
     output = layer.output_dense
