@@ -100,8 +100,11 @@ class TRIMEDecoder(TokenDecoder):
 
     def call(self, inputs, training=None):
         items, mask = self.items_of(inputs)
-        x = self._shifted(items, inputs)
-        x = self.input_dropout(self.position_embedding(x), training=training)
+        previous = None
+        if isinstance(inputs, dict):
+            previous = inputs.get("previous")
+        x = self.inputs_of(items, previous, mask)
+        x = self.input_dropout(x, training=training)
         x, contexts = self.body.with_context(x, mask=mask, training=training)
         return {"logits": self.head(x), "contexts": contexts}
 
