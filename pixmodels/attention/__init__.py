@@ -4,6 +4,9 @@
 `attention="name"`. Blocks, heads and whole models are elsewhere.
 """
 
+# First: what mixers are made of. It loads the models, and they load mixers of
+# `pixmodels.sequence`, before any module of ours is half there.
+from pixmodels import layers  # noqa: F401
 from pixmodels._registry import MIXERS
 from pixmodels.attention.bigbird import BigBirdAttention
 from pixmodels.attention.context_pool import ContextPoolAttention

@@ -42,8 +42,10 @@ def test_golden_numbers(shared, version, mode):
     kernel = layer.system(128).kernel(128)
     mixer_numbers.close(kernel, arrays["out/kernel"], atol=5e-6)
     mixed, y = run(layer, arrays["in/x"])
-    mixer_numbers.close(mixed, arrays["out/ssm"], atol=5e-5)
-    mixer_numbers.close(y, arrays["out/y"], atol=5e-5)
+    # 128 states one after another round more: 5.1e-5 of 13 (float64: 4e-7).
+    atol = 1e-4 if mode == "recurrent" else 5e-5
+    mixer_numbers.close(mixed, arrays["out/ssm"], atol=atol)
+    mixer_numbers.close(y, arrays["out/y"], atol=atol)
 
 
 def _plain_kernel(layer, length):
