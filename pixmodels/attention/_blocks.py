@@ -27,16 +27,18 @@ def static_length(x, axis=1):
 
 
 def split(x, axis, size):
-    """(..., N, ...) -> (..., n, size, ...), zeros at the end; axis >= 1."""
+    """(..., N, ...) -> (..., n, size, ...), zeros at the end.
+
+    One axis at most, but not `axis`, may have a length that is not static."""
     length = static_length(x, axis)
     pad = -length % size
     if pad:
         widths = [(0, 0)] * len(x.shape)
         widths[axis] = (0, pad)
         x = ops.pad(x, widths)
-    shape = x.shape
-    count = (length + pad) // size
-    return ops.reshape(x, (-1, *shape[1:axis], count, size, *shape[axis + 1 :]))
+    shape = [-1 if part is None else part for part in x.shape]
+    shape[axis : axis + 1] = ((length + pad) // size, size)
+    return ops.reshape(x, shape)
 
 
 def with_sides(x, axis, before, after):

@@ -128,8 +128,11 @@ def test_causal_by_perturbation(name):
     changed = x.copy()
     changed[:, 7] += 1
     a, b = (ops.convert_to_numpy(layer(t, prefix=2)) for t in (x, changed))
-    np.testing.assert_array_equal(a[:, :7], b[:, :7])
-    assert (a[:, 7] != b[:, 7]).any()
+    # A later token moves an earlier one's pairs to other slots of reformer's
+    # chunks, not to other pairs: the same terms are added in another order.
+    atol = 4 * np.finfo("float32").eps * abs(a).max() * (name == "reformer")
+    np.testing.assert_allclose(a[:, :7], b[:, :7], rtol=0, atol=atol)
+    assert (abs(a[:, 7] - b[:, 7]) > atol).any()
 
 
 @pytest.mark.parametrize("name", attention.names())
