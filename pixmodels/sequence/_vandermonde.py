@@ -33,6 +33,7 @@ def _exponentials():
 
 
 _EXP = _exponentials()
+_SHARES = np.array([share * _HALF for share in _TURN], "float32")
 
 
 def turning(log_step, a):
@@ -93,7 +94,7 @@ def phases(angle, steps):
     if dtype == "float64":
         return angle[..., None] * real
     whole = ops.convert_to_tensor(steps.astype("int32"))
-    turns = sum(_turns(ops.stop_gradient(part)) for part in parts)
+    turns = _turns(ops.stop_gradient(ops.stack(parts)))
     turns = turns[..., None] * whole  # wraps
     phase = ops.cast(turns, dtype) * (2 * math.pi / _HALF**2)
     # Adds 0, and brings the gradient that integers do not have.
@@ -101,19 +102,21 @@ def phases(angle, steps):
     return phase + still * real
 
 
-def _turns(angle):
+def _turns(parts):
     """`angle / 2 pi` modulo 1 as an int32 in units of 2**-32.
 
     Products of halves of 12 bits are exact, whatever a compiler fuses.
+
+    Args:
+        parts: (P, ...), whose sum is the angle.
     """
-    coarse = ops.round(angle * _FINE) / _FINE
-    high = low = 0
-    for part in (coarse, angle - coarse):
-        for share in _TURN:
-            turns = part * share * _HALF
-            whole = ops.round(turns)
-            high = high + ops.cast(whole, "int32")
-            low = low + (turns - whole) * _HALF
+    coarse = ops.round(parts * _FINE) / _FINE
+    halves = ops.stack([coarse, parts - coarse], axis=-1)  # (P, ..., 2)
+    turns = halves[..., None] * ops.convert_to_tensor(_SHARES)
+    whole = ops.round(turns)
+    axes = (0, -2, -1)
+    high = ops.sum(ops.cast(whole, "int32"), axis=axes)
+    low = ops.sum((turns - whole) * _HALF, axis=axes)
     return high * _HALF + ops.cast(ops.round(low), "int32")
 
 
