@@ -1,11 +1,18 @@
-"""Optional packages of models, with an error that names the install line."""
+"""Optional packages, with an error that names the package and its pip line.
+
+Here: what models, weight files and scores need when they are used. Not here:
+those of the renderers, which import nothing of ours; torch, which only reads
+files (`presets._torch_file`)."""
 
 import importlib
 
-_EXTRAS = {
-    "faiss": ("faiss-cpu", "memory"),
-    "rouge_score": ("rouge-score", "translation"),
-    "sacrebleu": ("sacrebleu", "translation"),
+_INSTALL = {
+    "faiss": ("faiss-cpu", "pixmodels[memory]"),
+    "h5py": ("h5py", "h5py"),
+    "huggingface_hub": ("huggingface_hub", "pixmodels[hub]"),
+    "rouge_score": ("rouge-score", "pixmodels[translation]"),
+    "sacrebleu": ("sacrebleu", "pixmodels[translation]"),
+    "safetensors": ("safetensors", "pixmodels[hub]"),
 }
 
 
@@ -21,8 +28,8 @@ def load(module):
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        package, extra = _EXTRAS[module.split(".")[0]]
+        package, name = _INSTALL[module.split(".")[0]]
         raise ImportError(
-            f"Expected the package {package!r}: pip install "
-            f"pixmodels[{extra}]. Received: {error}"
+            f"Expected the package {package!r}: pip install {name}. Received: "
+            f"{error}"
         ) from error

@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from pixmodels.presets._libraries import load
+from pixmodels._optional import load
 
 PREFIX = "hf://"
 _ADDRESS = re.compile(

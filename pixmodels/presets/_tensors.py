@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pixmodels._optional import load
 from pixmodels.presets import _torch_file
-from pixmodels.presets._libraries import load
 
 
 class Tensors:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pixmodels import _lora
 from pixmodels import _quantized
+from pixmodels._optional import load
 from pixmodels.presets import hf_vit
 from pixmodels.presets import hf_vit_mae
 from pixmodels.presets import pixel
-from pixmodels.presets._libraries import load
 from pixmodels.presets._own import check_finite
 from pixmodels.presets._resize import backbone_of
 from pixmodels.presets._table import Facts
