@@ -4,14 +4,9 @@ Here: what mixers need to decode one token after another. Not here: which
 tokens attend to which (the mechanisms)."""
 
 import keras
-import numpy as np
 from keras import ops
 
-from pixmodels._precision import at_least_float32
-
-# Digits of a place for the tables of angles: three of them reach 16 million.
-_BASE = 256
-_DIGITS = 3
+from pixmodels.attention import _rotary
 
 
 def check_cache(mixer, batch_size, length):
@@ -58,24 +53,38 @@ def check_step(mixer, x, cache, index=None, length=None):
     """
     if not mixer.causal:
         check_cache(mixer, 0, 0)
+    check_token(x, cache, index, length)
+
+
+def check_token(x, cache, index=None, length=None):
+    """Refuses tokens that do not go with a cache; as `check_step`."""
     if len(x.shape) != 2:
         raise ValueError(
             "Expected one token of each example, x of shape (B, D). "
             f"Received: x.shape={tuple(x.shape)}."
         )
-    for part in keras.tree.flatten(cache):
-        if None not in (part.shape[0], x.shape[0]):
-            if part.shape[0] != x.shape[0]:
-                raise ValueError(
-                    f"Expected a cache of batch size {x.shape[0]} for x of "
-                    f"shape {tuple(x.shape)}. Received: a cache with a tensor "
-                    f"of shape {tuple(part.shape)}."
-                )
+    check_batch("cache", x, cache)
     if isinstance(index, int) and (
         index < 0 or (length is not None and index >= length)
     ):
         limit = "" if length is None else f" < {length}, the cache's length"
         raise ValueError(f"Expected 0 <= index{limit}. Received: {index}.")
+
+
+def check_batch(name, x, parts):
+    """Refuses tensors of another batch size than `x`.
+
+    Raises:
+        ValueError: naming the shapes.
+    """
+    for part in keras.tree.flatten(parts):
+        if None in (part.shape[0], x.shape[0]) or part.shape[0] == x.shape[0]:
+            continue
+        raise ValueError(
+            f"Expected a {name} of batch size {x.shape[0]} for x of shape "
+            f"{tuple(x.shape)}. Received: a {name} with a tensor of shape "
+            f"{tuple(part.shape)}."
+        )
 
 
 def keys_and_values(mixer, batch_size, slots):
@@ -114,18 +123,23 @@ def remember(mixer, x, cache, index, parts=None):
     parts = parts or (mixer.query, mixer.key, mixer.value)
     query, key, value = (mixer.split_heads(part(x)) for part in parts)
     if mixer.rotary is not None:
-        cos, sin = angles(mixer.head_size, mixer.rotary, index)
-        query, key = (turned(part, cos, sin) for part in (query, key))
+        cos, sin = _rotary.angles(mixer.head_size, mixer.rotary, index)
+        query, key = (_rotary.turned(part, cos, sin) for part in (query, key))
     slots = cache["key"].shape[2]
-    slot = ops.mod(index, slots)
+    cache = written(cache, key, value, ops.mod(index, slots))
+    back = ops.mod(index - ops.arange(slots, dtype="int32"), slots)
+    return query, cache, index - back
+
+
+def written(cache, key, value, slot):
+    """The cache with a token's key and value (B, A, 1, E) in a slot."""
     zero = ops.zeros_like(slot)
     start = ops.stack([zero, zero, slot, zero])
-    new = {
-        name: ops.slice_update(cache[name], start, part)
-        for name, part in (("key", key), ("value", value))
+    return {
+        **cache,
+        "key": ops.slice_update(cache["key"], start, key),
+        "value": ops.slice_update(cache["value"], start, value),
     }
-    back = ops.mod(index - ops.arange(slots, dtype="int32"), slots)
-    return query, {**cache, **new}, index - back
 
 
 def attend(mixer, x, cache, index, pairs=None, *, training=False):
@@ -154,48 +168,3 @@ def attend(mixer, x, cache, index, pairs=None, *, training=False):
         training,
     )
     return mixer.output_dense(mixer.merge_heads(mixed))[:, 0], cache
-
-
-def angles(head_dim, base, index):
-    """Cosines and sines of rotary positions at one place of one row.
-
-    Angles of long sequences are added up from digits of the place, so that
-    none is a large float32.
-
-    Args:
-        head_dim: E.
-        base: of the frequencies.
-        index: int32 scalar tensor below 2**24.
-
-    Returns:
-        two of (E / 2,) float32.
-    """
-    half = head_dim // 2
-    quarter = half // 2
-    frequencies = float(base) ** (-np.arange(quarter) / quarter)
-    # The other half turns by the row, which is 0.
-    frequencies = np.concatenate([frequencies, np.zeros(quarter)])
-    cos, sin = ops.ones((half,)), ops.zeros((half,))
-    for digit in range(_DIGITS):
-        weight = _BASE**digit
-        table = np.arange(_BASE)[:, None] * weight * frequencies
-        place = ops.mod(ops.floor_divide(index, weight), _BASE)
-        more_cos, more_sin = (
-            ops.take(ops.convert_to_tensor(part, "float32"), place, axis=0)
-            for part in (np.cos(table), np.sin(table))
-        )
-        cos, sin = (
-            cos * more_cos - sin * more_sin,
-            sin * more_cos + cos * more_sin,
-        )
-    return cos, sin
-
-
-def turned(heads, cos, sin):
-    """Queries or keys (B, A, 1, E), turned as `Mixer.turned` does."""
-    x = at_least_float32(heads)
-    cos, sin = ops.cast(cos, x.dtype), ops.cast(sin, x.dtype)
-    x = ops.reshape(x, (-1, *x.shape[1:3], x.shape[3] // 2, 2))
-    even, odd = x[..., 0], x[..., 1]
-    x = ops.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1)
-    return ops.cast(ops.reshape(x, (-1, *heads.shape[1:])), heads.dtype)

@@ -4,6 +4,7 @@ from keras import ops
 from pixmodels import random
 from pixmodels.attention import _blocks
 from pixmodels.attention import _checks
+from pixmodels.attention import _steps
 from pixmodels.models import _shuffle
 from pixmodels.models._latent_block import LatentBlock
 from pixmodels.models._latent_block import rotary_table
@@ -341,7 +342,7 @@ class PerceiverARStack(keras.layers.Layer):
 
         Tokens before the latents are only remembered: 0 comes back for them.
         """
-        _carried.check_step(x, cache, index)
+        _steps.check_token(x, cache, index)
         length = cache["block_0"]["key"].shape[2]
         count = min(self.num_latents, length)
         index = ops.cast(index, "int32")
@@ -390,13 +391,7 @@ class PerceiverARStack(keras.layers.Layer):
     def _written(self, i, x, cache, slot, turns):
         """A block's cache with the key and value of one more input."""
         key, value = self.blocks[i].keys_and_values(x, turns)
-        old = cache[f"block_{i}"]
-        zero = ops.zeros_like(slot)
-        start = ops.stack([zero, zero, slot, zero])
-        return {
-            "key": ops.slice_update(old["key"], start, key),
-            "value": ops.slice_update(old["value"], start, value),
-        }
+        return _steps.written(cache[f"block_{i}"], key, value, slot)
 
     def sampling_rounds(self, given, length):
         """Places (begin, end) that are drawn with one cache after another.

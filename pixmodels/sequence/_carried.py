@@ -3,11 +3,11 @@
 Here: memories, rings of slots, which keys stand before a query. Not here: the
 attention (`_scaled_attention`), states (`block_recurrent_block`)."""
 
-import keras
 import numpy as np
 from keras import ops
 
 from pixmodels.attention import _blocks
+from pixmodels.attention import _steps
 
 
 def empty(block, batch_size, slots):
@@ -39,44 +39,12 @@ def check(block, x, memory, length):
     Raises:
         ValueError: for another batch size, or a part of a window.
     """
-    check_batch("memory", x, memory)
+    _steps.check_batch("memory", x, memory)
     if length % block.window:
         raise ValueError(
             f"Expected a segment of whole windows of {block.window} with a "
             f"memory. Received: x.shape={tuple(x.shape)}."
         )
-
-
-def check_batch(name, x, parts):
-    """Refuses tensors of another batch size than `x`.
-
-    Raises:
-        ValueError: naming the shapes.
-    """
-    for part in keras.tree.flatten(parts):
-        if None in (part.shape[0], x.shape[0]) or part.shape[0] == x.shape[0]:
-            continue
-        raise ValueError(
-            f"Expected a {name} of batch size {x.shape[0]} for x of shape "
-            f"{tuple(x.shape)}. Received: a {name} with a tensor of shape "
-            f"{tuple(part.shape)}."
-        )
-
-
-def check_step(x, cache, index):
-    """Refuses a token that does not go with a cache.
-
-    Raises:
-        ValueError: for another rank or batch size, or a negative place.
-    """
-    if len(x.shape) != 2:
-        raise ValueError(
-            "Expected one token of each example, x of shape (B, D). "
-            f"Received: x.shape={tuple(x.shape)}."
-        )
-    check_batch("cache", x, cache)
-    if isinstance(index, int) and index < 0:
-        raise ValueError(f"Expected 0 <= index. Received: {index}.")
 
 
 def windows(block, key, value, mask, memory):
@@ -150,12 +118,7 @@ def distances(cache, index):
 def written(cache, key, value, index):
     """The cache with the keys and values (B, A, 1, E) of token `index`."""
     slot = ops.mod(index, cache["key"].shape[2])
-    zero = ops.zeros_like(slot)
-    start = ops.stack([zero, zero, slot, zero])
+    cache = _steps.written(cache, key, value, slot)
     real = ops.ones_like(cache["real"][:, :1])
-    return {
-        **cache,
-        "key": ops.slice_update(cache["key"], start, key),
-        "value": ops.slice_update(cache["value"], start, value),
-        "real": ops.slice_update(cache["real"], ops.stack([zero, slot]), real),
-    }
+    start = ops.stack([ops.zeros_like(slot), slot])
+    return {**cache, "real": ops.slice_update(cache["real"], start, real)}

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from pixmodels import attention
-from pixmodels.attention import _steps
+from pixmodels.attention import _rotary
 from pixmodels.layers import TransformerStack
 from pixmodels.positions import rotary_2d
 
@@ -113,7 +113,9 @@ def test_caches_of_windows_do_not_grow():
 def test_angles_far_away_are_those_of_float64():
     for place in (3, 255, 256, 70_001, 3_000_001):
         index = ops.convert_to_tensor(place, "int32")
-        cos, sin = (ops.convert_to_numpy(a) for a in _steps.angles(8, 7, index))
+        cos, sin = (
+            ops.convert_to_numpy(a) for a in _rotary.angles(8, 7, index)
+        )
         angles = place * 7.0 ** (-np.arange(2) / 2)
         np.testing.assert_allclose(cos[:2], np.cos(angles), atol=1e-6)
         np.testing.assert_allclose(sin[:2], np.sin(angles), atol=1e-6)
