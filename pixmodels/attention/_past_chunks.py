@@ -51,7 +51,7 @@ def attend(layer, x, mask, prefix, *, state=None, value=None, training=None):
     mixed = _blocks.joined(mixed, x.shape[1] - prefix)
     if not prefix:
         return mixed
-    first = [layer.heads(part[:, :prefix]) for part, _ in parts]
+    first = [layer.split_heads(part[:, :prefix]) for part, _ in parts]
     allowed = None if mask is None else mask[:, :prefix]
     allowed = _blocks.full_mask(allowed, query[:, :, :prefix], True)
     first = layer.attend(query[:, :, :prefix], *first, allowed, training)
@@ -93,7 +93,7 @@ def _near(layer, parts, real, prefix, state, size):
         return x[(slice(None),) * axis + (slice(skipped, None),)]
 
     found = (
-        wide(layer.heads(norm(part)), 2)
+        wide(layer.split_heads(norm(part)), 2)
         for part, (_, (norm, _)) in zip(found, parts, strict=True)
     )
     return *found, wide(real, 1)
@@ -146,7 +146,7 @@ def _far(layer, x, parts, mask, prefix, state):
         if real is not None:
             real.append(_any_real(layer, inside))
     found = (
-        layer.heads(norm(ops.concatenate(sums, axis=1)))
+        layer.split_heads(norm(ops.concatenate(sums, axis=1)))
         for sums, (_, (_, norm)) in zip(found, parts, strict=True)
     )
     return *found, None if real is None else ops.concatenate(real, axis=1)

@@ -208,9 +208,9 @@ class LongShortAttention(Mixer):
         for part, (norm, norm_sums) in zip(
             (key, mixed_value), norms, strict=True
         ):
-            near.append(self.heads(norm(part[:, prefix:])))
+            near.append(self.split_heads(norm(part[:, prefix:])))
             sums = self._sums(weights, near[-1], part[:, :prefix])
-            front.append(self.heads(norm_sums(sums)))
+            front.append(self.split_heads(norm_sums(sums)))
         seen = None
         if mask is not None:
             seen = ops.repeat(ops.ones_like(mask[:, :1]), self.rank, axis=1)
@@ -236,18 +236,13 @@ class LongShortAttention(Mixer):
             found = self._both_sides(x, mask, positions, prefix, None, training)
             found = found[:, :, prefix:]
         keys, values = (
-            ops.concatenate([self.heads(part[:, :prefix]), rest], axis=2)
+            ops.concatenate([self.split_heads(part[:, :prefix]), rest], axis=2)
             for part, rest in ((key, found), (mixed_value, mixed))
         )
         allowed = None if mask is None else mask[:, None, None, :]
         rows = query[:, :, :prefix]
         rows = self.attend(rows, keys, values, allowed, training)
         return ops.concatenate([rows, mixed], axis=2)
-
-    def heads(self, x):
-        """(B, N, A V) -> (B, A, N, V), of any V."""
-        shape = (-1, x.shape[1], self.num_heads, x.shape[2] // self.num_heads)
-        return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))
 
     def _weights(self, x, mask):
         """Each sum's weights: (B, A, r, N) float32, rows add up to 1."""

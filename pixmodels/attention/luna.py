@@ -8,6 +8,7 @@ from pixmodels._registry import MIXERS
 from pixmodels.attention import _checks
 from pixmodels.attention import _kernels
 from pixmodels.attention.mixer import Mixer
+from pixmodels.layers import _heads
 from pixmodels.layers._masked_softmax import masked_softmax
 
 NORMS = ("before", "after", None)
@@ -210,8 +211,10 @@ class LunaAttention(Mixer):
         query, key = self._packing(x, packed)
         value = key
         if not self.tie_kv:
-            value = _split(self.value(x), self._pack_heads)
-        return _merged(self.attend(query, key, value, _keys(mask), training))
+            value = _heads.split(self.value(x), self._pack_heads)
+        return _heads.merged(
+            self.attend(query, key, value, _keys(mask), training)
+        )
 
     def _packing(self, x, packed):
         """Queries (B, heads, r, E) and keys (B, heads, N, E)."""
@@ -220,7 +223,7 @@ class LunaAttention(Mixer):
         # `attend` divides by the root of the other attention's head size.
         query = query * (self._head_dim / width) ** 0.5
         parts = (query, self.key(x))
-        return tuple(_split(part, self._pack_heads) for part in parts)
+        return tuple(_heads.split(part, self._pack_heads) for part in parts)
 
     def _unpack(self, x, packed, training):
         """The tokens of x over P': (B, N, A E)."""
@@ -229,13 +232,13 @@ class LunaAttention(Mixer):
         query, key, value = (
             self.split_heads(part) for part in (self.query(x), key, value)
         )
-        return _merged(self.attend(query, key, value, training=training))
+        return _heads.merged(self.attend(query, key, value, training=training))
 
     def _past(self, x, packed, mask, training):
         """The causal form: (B, N, A E), sums in float32."""
         width = x.shape[-1] // self._pack_heads
         near, far = (
-            at_least_float32(_split(part, self._pack_heads))
+            at_least_float32(_heads.split(part, self._pack_heads))
             for part in (self.key(x), self.packed_query(packed))
         )
         pattern = ops.matmul(near * width**-0.5, ops.swapaxes(far, -1, -2))
@@ -255,7 +258,7 @@ class LunaAttention(Mixer):
         weights = masked_softmax(logits / count)
         weights = self.dropout(weights, training=training)
         mixed = _kernels.sums_of_past(weights, pattern, value, size=self.block)
-        return _merged(ops.cast(mixed / count, self.compute_dtype))
+        return _heads.merged(ops.cast(mixed / count, self.compute_dtype))
 
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         """As `Mixer`, from the layer's own P: the product of both attentions.
@@ -298,15 +301,3 @@ class LunaAttention(Mixer):
 def _keys(mask):
     """(B, N) -> (B, 1, 1, N), or None."""
     return None if mask is None else mask[:, None, None, :]
-
-
-def _split(x, heads):
-    """(B, N, D) -> (B, heads, N, D / heads)."""
-    shape = (-1, ops.shape(x)[1], heads, x.shape[-1] // heads)
-    return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))
-
-
-def _merged(x):
-    """(B, heads, N, E) -> (B, N, heads * E)."""
-    shape = (-1, ops.shape(x)[2], x.shape[1] * x.shape[3])
-    return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), shape)

@@ -7,7 +7,9 @@ from pixmodels._precision import at_least_float32
 from pixmodels.attention import _checks
 from pixmodels.attention import _fused
 from pixmodels.attention import _pictures
+from pixmodels.attention import _rotary
 from pixmodels.attention import _steps
+from pixmodels.layers import _heads
 from pixmodels.layers._masked_softmax import masked_softmax
 from pixmodels.layers.dropout import Dropout
 
@@ -136,13 +138,7 @@ class Mixer(keras.layers.Layer):
     def build(self, input_shape):
         width = input_shape[-1]
         self._width = width
-        if self.head_dim is None and width % self.num_heads:
-            raise ValueError(
-                "Expected num_heads to divide the width of the input, or an "
-                f"explicit head_dim. Received: num_heads={self.num_heads}, "
-                f"input_shape={tuple(input_shape)}."
-            )
-        self._head_dim = self.head_dim or width // self.num_heads
+        self._head_dim = _heads.size(self.num_heads, self.head_dim, input_shape)
         inner = self.num_heads * self._head_dim
         if self.rotary is not None:
             position_tables.rotary_2d(self._head_dim, (1, 1))  # refuses early
@@ -172,15 +168,12 @@ class Mixer(keras.layers.Layer):
         return layer
 
     def split_heads(self, x):
-        """(B, N, A * E) -> (B, A, N, E)."""
-        shape = (-1, ops.shape(x)[1], self.num_heads, self._head_dim)
-        return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))
+        """(B, N, A * E) -> (B, A, N, E), of any E."""
+        return _heads.split(x, self.num_heads)
 
     def merge_heads(self, x):
         """(B, A, N, E) -> (B, N, A * E)."""
-        x = ops.transpose(x, (0, 2, 1, 3))
-        shape = (-1, ops.shape(x)[1], self.num_heads * self._head_dim)
-        return ops.reshape(x, shape)
+        return _heads.merged(x)
 
     def attend(
         self, query, key, value, allowed=None, training=None, *, causal=False
@@ -263,12 +256,7 @@ class Mixer(keras.layers.Layer):
             if positions is not None:
                 part = ops.take(part, positions, axis=0)[:, None]
             turns.append(part)  # (N, E / 2) or (B, 1, N, E / 2)
-        cos, sin = turns
-        shape = (-1, self.num_heads, length - prefix, self._head_dim)
-        x = ops.reshape(x, (*shape[:3], self._head_dim // 2, 2))
-        even, odd = x[..., 0], x[..., 1]
-        x = [even * cos - odd * sin, even * sin + odd * cos]
-        x = ops.cast(ops.reshape(ops.stack(x, axis=-1), shape), heads.dtype)
+        x = ops.cast(_rotary.turned(x, *turns), heads.dtype)
         if not prefix:
             return x
         return ops.concatenate([heads[:, :, :prefix], x], axis=2)

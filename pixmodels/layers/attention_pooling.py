@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from pixmodels.layers import _heads
 from pixmodels.layers._masked_softmax import masked_softmax
 
 
@@ -73,14 +74,6 @@ class AttentionPooling(keras.layers.Layer):
         layer.build((None, None, width))
         return layer
 
-    def _heads(self, x):
-        """(B, N, D) -> (B, A, N, E)."""
-        shape = (-1, ops.shape(x)[1], self.num_heads, self._head_dim(x))
-        return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))
-
-    def _head_dim(self, x):
-        return x.shape[-1] // self.num_heads
-
     def call(self, x, mask=None):
         query = self.query(ops.cast(self.seed, self.compute_dtype))
         key, value = self.key(x), self.value(x)
@@ -89,15 +82,17 @@ class AttentionPooling(keras.layers.Layer):
             if self.leaky:
                 key = ops.where(mask[..., None], key, ops.zeros_like(key))
         width = key.shape[-1]
-        scaled = self._heads(query) * ops.cast(width**-0.5, query.dtype)
-        key = ops.transpose(self._heads(key), (0, 1, 3, 2))
+        scaled = _heads.split(query, self.num_heads) * ops.cast(
+            width**-0.5, query.dtype
+        )
+        key = ops.transpose(_heads.split(key, self.num_heads), (0, 1, 3, 2))
         allowed = None
         if mask is not None and not self.leaky:
             allowed = mask[:, None, None]
         # (B, A, 1, N)
         weights = masked_softmax(ops.matmul(scaled, key), allowed)
         weights = ops.cast(weights, self.compute_dtype)
-        mixed = ops.matmul(weights, self._heads(value))
+        mixed = ops.matmul(weights, _heads.split(value, self.num_heads))
         mixed = ops.reshape(mixed, (-1, width))  # one query: heads side by side
         pooled = query[:, 0] + mixed
         return pooled + ops.relu(self.output_dense(pooled))

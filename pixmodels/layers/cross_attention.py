@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from pixmodels.layers import _heads
 from pixmodels.layers._masked_softmax import masked_softmax
 from pixmodels.layers.dropout import Dropout
 
@@ -111,15 +112,11 @@ class CrossAttention(keras.layers.Layer):
         weights = ops.cast(weights, self.compute_dtype)
         weights = self.dropout(weights, training=training)
         mixed = ops.matmul(weights, given["value"])  # (B, A, N, E)
-        mixed = ops.transpose(mixed, (0, 2, 1, 3))
-        mixed = ops.reshape(mixed, (-1, ops.shape(mixed)[1], x.shape[-1]))
-        return self.output_dense(mixed)
+        return self.output_dense(_heads.merged(mixed))
 
     def _split(self, x):
         """(B, N, D) -> (B, A, N, E)."""
-        size = x.shape[-1] // self.num_heads
-        shape = (-1, ops.shape(x)[1], self.num_heads, size)
-        return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))
+        return _heads.split(x, self.num_heads)
 
     def compute_mask(self, inputs, previous_mask=None):
         return None

@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from pixmodels.layers import _heads
 from pixmodels.layers._masked_softmax import masked_softmax
 from pixmodels.layers.transformer_block import activation
 
@@ -95,22 +96,18 @@ class MAPPooling(keras.layers.Layer):
         layer.build((None, None, inputs))
         return layer
 
-    def _heads(self, x):
-        """(B, N, D) -> (B, A, N, E)."""
-        size = x.shape[-1] // self.num_heads
-        shape = (-1, ops.shape(x)[1], self.num_heads, size)
-        return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))
-
     def call(self, x, mask=None):
         probe = ops.cast(self.probe, self.compute_dtype)
-        query = self._heads(self.query(probe))
+        query = _heads.split(self.query(probe), self.num_heads)
         query = query * ops.cast(query.shape[-1] ** -0.5, query.dtype)
-        key = ops.transpose(self._heads(self.key(x)), (0, 1, 3, 2))
+        key = ops.transpose(
+            _heads.split(self.key(x), self.num_heads), (0, 1, 3, 2)
+        )
         if mask is not None:
             mask = ops.cast(mask, "bool")[:, None, None]
         weights = masked_softmax(ops.matmul(query, key), mask)  # (B, A, 1, N)
         weights = ops.cast(weights, self.compute_dtype)
-        mixed = ops.matmul(weights, self._heads(self.value(x)))
+        mixed = ops.matmul(weights, _heads.split(self.value(x), self.num_heads))
         # One query: its heads stand side by side.
         pooled = self.output_dense(ops.reshape(mixed, (-1, x.shape[-1])))
         hidden = self._activation(self.dense_1(self.norm(pooled)))

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from pixmodels._precision import at_least_float32
+from pixmodels.layers import _heads
 from pixmodels.layers._masked_softmax import masked_softmax
 from pixmodels.layers.dropout import Dropout
 from pixmodels.layers.transformer_block import activation
@@ -79,14 +80,8 @@ class LatentBlock(keras.layers.Layer):
 
     def build(self, input_shape):
         width = input_shape[-1]
-        if self.head_dim is None and width % self.num_heads:
-            raise ValueError(
-                "Expected num_heads to divide the width of the input, or an "
-                f"explicit head_dim. Received: num_heads={self.num_heads}, "
-                f"input_shape={tuple(input_shape)}."
-            )
         self._activation = activation(self.activation)
-        self.head_size = self.head_dim or width // self.num_heads
+        self.head_size = _heads.size(self.num_heads, self.head_dim, input_shape)
         inner = self.num_heads * self.head_size
         norms = ("norm_1", "norm_2", *(["norm_keys"] if self.cross else []))
         for name in norms:
@@ -125,8 +120,7 @@ class LatentBlock(keras.layers.Layer):
 
     def split_heads(self, x):
         """(B, N, A * E) -> (B, A, N, E)."""
-        shape = (-1, x.shape[1], self.num_heads, self.head_size)
-        return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))
+        return _heads.split(x, self.num_heads)
 
     def keys_and_values(self, inputs, turns):
         """Keys, turned, and values of inputs (B, N, D): (B, A, N, E) each."""
@@ -143,9 +137,7 @@ class LatentBlock(keras.layers.Layer):
         weights = masked_softmax(logits, allowed)
         weights = ops.cast(weights, value.dtype)
         weights = self.probabilities(weights, training=training)
-        mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
-        width = self.num_heads * self.head_size
-        mixed = ops.reshape(mixed, (-1, x.shape[1], width))
+        mixed = _heads.merged(ops.matmul(weights, value))
         mixed = self.output_dense(mixed)
         x = x + self.dropout_1(mixed, training=training)
         hidden = self._activation(self.dense_1(self.norm_2(x)))

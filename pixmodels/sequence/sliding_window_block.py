@@ -4,6 +4,8 @@ from keras import ops
 from pixmodels._precision import at_least_float32
 from pixmodels.attention import _blocks
 from pixmodels.attention import _checks
+from pixmodels.attention import _steps
+from pixmodels.layers import _heads
 from pixmodels.layers.dropout import Dropout
 from pixmodels.layers.transformer_block import activation
 from pixmodels.sequence import _carried
@@ -110,15 +112,9 @@ class SlidingWindowBlock(keras.layers.Layer):
 
     def build(self, input_shape):
         width = input_shape[-1]
-        if self.head_dim is None and width % self.num_heads:
-            raise ValueError(
-                "Expected num_heads to divide the width of the input, or an "
-                f"explicit head_dim. Received: num_heads={self.num_heads}, "
-                f"input_shape={tuple(input_shape)}."
-            )
         self._activation = activation(self.activation)
         self._width = width
-        self._head_dim = self.head_dim or width // self.num_heads
+        self._head_dim = _heads.size(self.num_heads, self.head_dim, input_shape)
         inner = self.num_heads * self._head_dim
         self.norm_1 = self._norm("norm_1")
         self.norm_2 = self._norm("norm_2")
@@ -183,13 +179,11 @@ class SlidingWindowBlock(keras.layers.Layer):
 
     def split_heads(self, x):
         """(B, N, A * E) -> (B, A, N, E)."""
-        shape = (-1, x.shape[1], self.num_heads, self._head_dim)
-        return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))
+        return _heads.split(x, self.num_heads)
 
     def merge_heads(self, x):
         """(B, A, N, E) -> (B, N, A * E)."""
-        shape = (-1, x.shape[2], x.shape[1] * x.shape[3])
-        return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), shape)
+        return _heads.merged(x)
 
     def _projected(self, x, *parts):
         """Heads of normalised x by some projections, the last one as it is."""
@@ -292,7 +286,7 @@ class SlidingWindowBlock(keras.layers.Layer):
 
     def step(self, x, cache, index, *, training=False):
         """One more token, (B, D); as `Mixer.step`."""
-        _carried.check_step(x, cache, index)
+        _steps.check_token(x, cache, index)
         index = ops.cast(index, "int32")
         x = ops.cast(x, self.compute_dtype)[:, None]
         t = self.norm_1(x)
