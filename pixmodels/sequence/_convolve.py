@@ -10,6 +10,8 @@ the token itself again."""
 import keras
 from keras import ops
 
+from pixmodels.sequence import _diagonals
+
 
 def convolve(x, kernel, skip=None):
     """By a Fourier transform of twice the length.
@@ -27,10 +29,7 @@ def convolve(x, kernel, skip=None):
     size = fast_size(2 * length)
     x = ops.transpose(x, (0, 2, 1))
     kernel = around(kernel[..., :length], size, skip)
-    if keras.backend.backend() == "tensorflow":
-        y = _circular(x, kernel, size)
-    else:
-        y = circular(x, kernel, size)
+    y = on_circle(x, kernel, size)
     return ops.transpose(y[..., :length], (0, 2, 1))
 
 
@@ -50,6 +49,12 @@ def fast_size(length):
     """The least number >= `length` of the form 2^k, 3 2^k or 5 2^k."""
     power = 1 << max(0, (length - 1).bit_length() - 3)
     return power * next(n for n in (1, 2, 3, 4, 5, 6, 8) if n * power >= length)
+
+
+def on_circle(x, kernel, size):
+    """`circular`, in the form that the backend is quickest with."""
+    form = _circular if keras.backend.backend() == "tensorflow" else circular
+    return form(x, kernel, size)
 
 
 def circular(x, kernel, size):
@@ -75,8 +80,7 @@ def toeplitz(kernel, size):
     """A kernel (K, D, L) as matrices for rows of `size` <= L tokens.
 
     Returns:
-        (D, size, size): a row times it is convolved. Made by strides, whose
-        gradient is a sum where that of a gather would be a scatter.
+        (D, size, size): a row times it is convolved.
     """
     past = kernel[0][:, :size]
     before = ops.zeros_like(past[:, 1:])
@@ -84,7 +88,4 @@ def toeplitz(kernel, size):
         before = ops.flip(kernel[1][:, : size - 1], axis=-1)
     # Lags from 1 - size to size - 1, and one more that no row reaches.
     taps = ops.concatenate([before, past, ops.zeros_like(past[:, :1])], axis=-1)
-    rows = ops.tile(taps, (1, size))[:, : size * (2 * size - 1)]
-    # Each row begins one place later: rows[j, m] is taps[m - j].
-    rows = ops.reshape(rows, (-1, size, 2 * size - 1))
-    return rows[:, :, size - 1 :]
+    return _diagonals.sheared(taps, size)

@@ -9,9 +9,10 @@ Letters: D width, N dimensions of a channel, c tokens in a chunk, n chunks.
 import numpy as np
 from keras import ops
 
-# Chunks whose states one pass carries on; more take another level, so that the
-# work stays linear in their number and the graph small.
-_FAN = 8
+from pixmodels.sequence import _blockwise
+from pixmodels.sequence import _convolve
+from pixmodels.sequence import _diagonals
+
 _LEAST = 1e-30  # Below that, q is 0 for our purposes, and its log is finite.
 
 
@@ -123,27 +124,7 @@ def _toeplitz(kernels, skip):
     else:
         ahead, here = ops.zeros_like(past[:, 1:]), past[:, :1]
     line = [ahead, here + skip[:, None], past[:, 1:], ops.zeros_like(here)]
-    return sheared(ops.concatenate(line, axis=-1), size)
-
-
-def sheared(line, rows):
-    """Matrices with the numbers of a line on their diagonals.
-
-    Args:
-        line: (..., rows + columns), numbers of the diagonals j - i =
-            1 - rows, ..., columns - 1, and one that is not used.
-        rows: int.
-
-    Returns:
-        (..., rows, columns); entry (i, j) is `line[rows - 1 + j - i]`. Made
-        by strides, whose gradient is a sum where that of a gather would be a
-        scatter.
-    """
-    front, total = line.shape[:-1], line.shape[-1]
-    ones = (1,) * len(front)
-    table = ops.tile(line, (*ones, rows))[..., : rows * (total - 1)]
-    table = ops.reshape(table, (*front, rows, total - 1))
-    return table[..., rows - 1 :]
+    return _diagonals.sheared(ops.concatenate(line, axis=-1), size)
 
 
 def _carried(states, log_q, size, both):
@@ -170,28 +151,11 @@ def _carry(states, log_q, backward):
         log_q: (D, N).
         backward: bool.
     """
-    width, _, count, dims = states.shape
-    groups = -(-count // _FAN)
-    fan = min(_FAN, count)
-    pad = groups * fan - count
-    if pad:
-        states = ops.pad(states, ((0, 0), (0, 0), (0, pad), (0, 0)))
-    states = ops.reshape(states, (width, -1, groups, fan, dims))
-    decay = ops.exp(log_q)[:, None, None]
-    carried = ops.zeros_like(states[:, :, :, 0])
-    inside = []
-    order = range(fan)
-    for i in reversed(order) if backward else order:
-        inside.append(carried)
-        carried = carried * decay + states[:, :, :, i]
-    inside = ops.stack(inside[::-1] if backward else inside, axis=3)
-    if groups > 1:
-        outer = _carry(carried, log_q * fan, backward)
-        steps = np.arange(fan)
-        steps = _powers(log_q, steps[::-1] if backward else steps)
-        inside = inside + outer[:, :, :, None] * steps[:, None, None]
-    shape = (width, -1, groups * fan, dims)
-    return ops.reshape(inside, shape)[:, :, :count]
+
+    def turn(x, count):
+        return x * ops.exp(log_q * count)[:, None, None]
+
+    return _blockwise.before(states, turn, backward)
 
 
 def by_transform(x, share, log_q, skip, longest):
@@ -216,8 +180,6 @@ def by_transform(x, share, log_q, skip, longest):
         here = ops.pad(future[:, -1:], ((0, 0), (0, size - 1)))
         line = line + ahead + here
     tokens = ops.transpose(x, (0, 2, 1))
-    a, b = ops.rfft(tokens, fft_length=size)
-    c, d = ops.rfft(line, fft_length=size)
-    mixed = ops.irfft((a * c - b * d, a * d + b * c), fft_length=size)
+    mixed = _convolve.on_circle(tokens, line, size)
     mixed = ops.transpose(mixed[..., :length], (0, 2, 1))
     return mixed + x * skip

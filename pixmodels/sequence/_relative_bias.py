@@ -6,25 +6,27 @@ here: the weights (the blocks)."""
 import numpy as np
 from keras import ops
 
+from pixmodels.sequence import _diagonals
 
-def buckets(most, num_buckets, max_distance):
-    """The bucket of each distance 1, ..., most, as T5's one-sided ones.
+
+def buckets(distance, num_buckets, max_distance):
+    """The bucket of each distance, as T5's one-sided ones.
 
     Half of the buckets are a distance each; the others grow with the
     logarithm of the distance, up to `max_distance` (Raffel et al. 2020,
     section 2.1; meliad's `position_t5.py`).
 
     Args:
-        most: int.
+        distance: numpy ints >= 0.
         num_buckets, max_distance: ints.
 
     Returns:
-        (most,) numpy int32.
+        numpy int32 of the same shape.
     """
-    distance = np.arange(1, most + 1)
     exact = num_buckets // 2
     far = np.log(np.maximum(distance, exact) / exact)
     far = far / np.log(max_distance / exact) * (num_buckets - exact)
+    # A little more, so that whole numbers are not rounded down.
     far = np.minimum(exact + (far + 1e-9).astype(int), num_buckets - 1)
     return np.where(distance < exact, distance, far).astype("int32")
 
@@ -42,7 +44,8 @@ def by_distance(table, most, max_distance):
     """
     count = table.shape[0]
     # A product in place of a gather, whose gradient would be a scatter.
-    chosen = np.eye(count)[buckets(most, count, max_distance)]
+    distance = np.arange(1, most + 1)
+    chosen = np.eye(count)[buckets(distance, count, max_distance)]
     chosen = ops.convert_to_tensor(chosen.T, table.dtype)
     return ops.matmul(ops.transpose(table), chosen)
 
@@ -59,11 +62,6 @@ def of_windows(bias, size):
         first; 0 where the distance is not in 1, ..., W.
     """
     bias = bias[:, :size]
-    # Row 0 read backwards: column c is the distance W - c of key c; each
-    # further row is the one above moved by one.
+    # Read backwards: key c of the first query is at the distance W - c.
     row = ops.pad(ops.flip(bias, axis=1), ((0, 0), (size - 1, size + 1)))
-    heads, length = row.shape
-    flat = ops.reshape(ops.tile(row[:, None], (1, size, 1)), (heads, -1))
-    flat = flat[:, : size * (length - 1)]
-    table = ops.reshape(flat, (heads, size, length - 1))
-    return table[:, :, size - 1 :]
+    return _diagonals.sheared(row, size)

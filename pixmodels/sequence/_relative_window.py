@@ -7,7 +7,8 @@ from pixmodels.attention import _checks
 from pixmodels.attention import _steps
 from pixmodels.attention.sliding_window import SlidingWindowAttention
 from pixmodels.layers._masked_softmax import masked_softmax
-from pixmodels.sequence import _moving_average
+from pixmodels.sequence import _diagonals
+from pixmodels.sequence import _relative_bias
 
 
 @keras.saving.register_keras_serializable(package="pixmodels")
@@ -84,12 +85,9 @@ class RelativeWindowAttention(SlidingWindowAttention):
         else:
             count //= 2
             start, distance = count * (offsets > 0), np.abs(offsets)
-        exact = count // 2
-        wide = np.log(np.maximum(distance, 1) / exact)
-        wide = wide / np.log(self.max_distance / exact) * (count - exact)
-        # A little more, so that whole numbers are not rounded down.
-        wide = np.minimum(exact + (wide + 1e-9).astype(int), count - 1)
-        return start + np.where(distance < exact, distance, wide)
+        return start + _relative_bias.buckets(
+            distance, count, self.max_distance
+        )
 
     def _biases(self, first, last):
         """(A, last - first + 1) of the offsets first, ..., last."""
@@ -101,7 +99,7 @@ class RelativeWindowAttention(SlidingWindowAttention):
     def _table(self, rows, before, columns):
         """(A, rows, columns): key j of query i lies at j - before - i."""
         line = self._biases(1 - rows - before, columns - before)
-        return _moving_average.sheared(line, rows)
+        return _diagonals.sheared(line, rows)
 
     def attend(
         self, query, key, value, allowed=None, training=None, *, causal=False

@@ -12,7 +12,7 @@ from pixmodels.attention import _steps
 from pixmodels.attention.mixer import Mixer
 from pixmodels.layers._masked_softmax import masked_softmax
 from pixmodels.layers.dropout import Dropout
-from pixmodels.sequence import _moving_average
+from pixmodels.sequence import _diagonals
 from pixmodels.sequence import _subset
 from pixmodels.sequence.ema import EMA
 
@@ -297,7 +297,7 @@ class Mega(Mixer):
         middle = self._reach() - 1
         line = ops.convert_to_tensor(self.distances)
         line = line[middle + 1 - size : middle + size]
-        return _moving_average.sheared(ops.pad(line, ((0, 1),)), size)
+        return _diagonals.sheared(ops.pad(line, ((0, 1),)), size)
 
     def _weights(self, query, key, allowed, bias):
         """What `function` gives, at least float32.

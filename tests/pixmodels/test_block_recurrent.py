@@ -281,7 +281,7 @@ class Oracle:
         state = self.w["state_initial"]
         distance = np.arange(length)[:, None] - np.arange(length)[None]
         near = (distance >= 1) & (distance <= WINDOW)
-        found = _relative_bias.buckets(WINDOW, 2, 5)
+        found = _relative_bias.buckets(np.arange(1, WINDOW + 1), 2, 5)
         table = self.w["relative_bias"][found]  # (W, A)
         bias = table[np.clip(distance, 1, WINDOW) - 1].transpose(2, 0, 1)
         tokens = self.attend(query, key, value, "scale", bias, near)
