@@ -1,15 +1,12 @@
 import keras
 from keras import ops
 
-from pixmodels.layers.dropout import Dropout
+from pixmodels.sequence._normed_block import NormedBlock
 from pixmodels.sequence.mega import Mega
-from pixmodels.sequence.scale_norm import ScaleNorm
-
-NORMS = ("layer", "scale", "batch")
 
 
 @keras.saving.register_keras_serializable(package="pixmodels")
-class MegaBlock(keras.layers.Layer):
+class MegaBlock(NormedBlock):
     """The paper's whole block: `Mega`, a small network, a norm with each.
 
     `y = x + u (h - x)` and `z = y + dense(silu(dense(y)))`. With `norm_first`
@@ -50,31 +47,16 @@ class MegaBlock(keras.layers.Layer):
         TensorShape([3, 7, 8])
     """
 
-    def __init__(
-        self,
-        mlp_dim,
-        *,
-        options=None,
-        norm="layer",
-        norm_first=True,
-        epsilon=1e-5,
-        dropout_rate=0.0,
-        salt="",
-        **kwargs,
-    ):
+    norms = ("layer", "scale", "batch")
+
+    def __init__(self, mlp_dim, **kwargs):
         super().__init__(**kwargs)
-        if norm not in NORMS:
-            raise ValueError(
-                f"Expected norm among {NORMS}. Received: norm={norm!r}."
-            )
-        self.supports_masking = True
         self.mlp_dim = mlp_dim
-        self.options = dict(options or {})
-        self.norm = norm
-        self.norm_first = norm_first
-        self.epsilon = epsilon
-        self.dropout_rate = dropout_rate
-        self.salt = salt
+
+    @property
+    def mixing(self):
+        """The layer that mixes positions."""
+        return self.mega
 
     def build(self, input_shape):
         shape = tuple(input_shape)
@@ -95,18 +77,6 @@ class MegaBlock(keras.layers.Layer):
         self.dense_2.build((*shape[:-1], self.mlp_dim))
         self.built = True
 
-    def _norm(self, name):
-        common = {
-            "epsilon": self.epsilon,
-            "name": name,
-            "dtype": self.dtype_policy,
-        }
-        if self.norm == "scale":
-            return ScaleNorm(**common)
-        if self.norm == "batch":
-            return keras.layers.BatchNormalization(momentum=0.9, **common)
-        return keras.layers.LayerNormalization(**common)
-
     def _dense(self, units, name):
         return keras.layers.Dense(
             units,
@@ -115,92 +85,28 @@ class MegaBlock(keras.layers.Layer):
             dtype=self.dtype_policy,
         )
 
-    def _dropout(self, name):
-        return Dropout(
-            self.dropout_rate,
-            salt=f"{self.salt}/{name}",
-            name=name,
-            dtype=self.dtype_policy,
-        )
+    def _mixed(self, normed, x, **call):
+        return self.mega.change(normed, x, **call)
 
-    def call(
-        self,
-        x,
-        mask=None,
-        positions=None,
-        prefix=0,
-        training=None,
-        grid=None,
-    ):
-        if mask is not None:
-            mask = ops.convert_to_tensor(mask)
+    def _mixed_step(self, normed, x, cache, index, training):
+        return self.mega.change_step(normed, x, cache, index, training=training)
 
-        def change(normed, x):
-            return self.mega.change(
-                normed,
-                x,
-                mask=mask,
-                positions=positions,
-                prefix=prefix,
-                training=training,
-                grid=grid,
-            )
+    def _block(self, x, mixed, mask, training):
+        def norm_1(x):
+            return self._normed(self.norm_1, x, mask, training)
 
-        return self._block(x, change, mask, training)
+        def norm_2(x):
+            return self._normed(self.norm_2, x, mask, training)
 
-    def _block(self, x, change, mask, training):
-        norm_1, norm_2 = (
-            self._normed(layer, mask, training)
-            for layer in (self.norm_1, self.norm_2)
-        )
         if self.norm_first:
-            x = x + change(norm_1(x), x)
+            x = x + mixed(norm_1(x), x)
             return x + self._mlp(norm_2(x), training)
-        x = norm_1(x + change(x, x))
+        x = norm_1(x + mixed(x, x))
         return norm_2(x + self._mlp(x, training))
-
-    def _normed(self, layer, mask, training):
-        if self.norm == "batch":
-            return lambda x: layer(x, training=training, mask=mask)
-        return layer
 
     def _mlp(self, x, training):
         hidden = self.dropout_1(ops.silu(self.dense_1(x)), training=training)
         return self.dropout_2(self.dense_2(hidden), training=training)
 
-    def initial_cache(self, batch_size, length):
-        """As `Mega.initial_cache`."""
-        return self.mega.initial_cache(batch_size, length)
-
-    def step(self, x, cache, index, *, training=False):
-        """One more token, x (B, D): as `Mixer.step`."""
-        kept = []
-
-        def change(normed, x):
-            found, cache_after = self.mega.change_step(
-                normed[:, 0], x[:, 0], cache, index, training=training
-            )
-            kept.append(cache_after)
-            return found[:, None]
-
-        y = self._block(x[:, None], change, None, training)
-        return y[:, 0], kept[0]
-
-    def compute_mask(self, inputs, previous_mask=None):
-        return None
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
     def get_config(self):
-        config = super().get_config()
-        config.update(
-            mlp_dim=self.mlp_dim,
-            options=self.options,
-            norm=self.norm,
-            norm_first=self.norm_first,
-            epsilon=self.epsilon,
-            dropout_rate=self.dropout_rate,
-            salt=self.salt,
-        )
-        return config
+        return {**super().get_config(), "mlp_dim": self.mlp_dim}
