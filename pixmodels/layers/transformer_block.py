@@ -174,7 +174,7 @@ class TransformerBlock(keras.layers.Layer):
         training=None,
         grid=None,
     ):
-        mixed = self.attention_branch(
+        y, _ = self.with_context(
             x,
             mask=mask,
             positions=positions,
@@ -183,17 +183,13 @@ class TransformerBlock(keras.layers.Layer):
             training=training,
             grid=grid,
         )
-        if state is not None:
-            mixed, state = mixed
-        x = x + mixed
-        x = x + self.mlp_branch(x, training=training)
-        return x if state is None else (x, state)
+        return y
 
     def attention_branch(self, x, state=None, training=None, **call):
         """What is added to x first; arguments and result as in a call."""
         call = {k: v for k, v in call.items() if k != "grid" or v is not None}
         mixed = self.mixer(
-            self.norm_1(x), state=state, training=training, **call
+            self._mixer_input(x), state=state, training=training, **call
         )
         if state is not None:
             mixed, state = mixed
@@ -207,9 +203,18 @@ class TransformerBlock(keras.layers.Layer):
             mixed = self.scale_1(mixed)
         return self.drop_path_1(mixed, training=training)
 
+    def _mixer_input(self, x):
+        return self.norm_1(x)
+
     def mlp_branch(self, x, training=None):
         """What is added to x then, (B, N, D)."""
         return self._mlp(self.norm_2(x), training)
+
+    def _joined(self, x, mixed, training):
+        """The block's result and its context; see `with_context`."""
+        x = x + mixed
+        context = self.norm_2(x)
+        return x + self._mlp(context, training), context
 
     def with_context(self, x, state=None, training=None, **call):
         """The block's result and what its MLP was given.
@@ -224,9 +229,7 @@ class TransformerBlock(keras.layers.Layer):
         mixed = self.attention_branch(x, state=state, training=training, **call)
         if state is not None:
             mixed, state = mixed
-        x = x + mixed
-        context = self.norm_2(x)
-        x = x + self._mlp(context, training)
+        x, context = self._joined(x, mixed, training)
         return (x if state is None else (x, state)), context
 
     def _mlp(self, x, training):
@@ -249,15 +252,19 @@ class TransformerBlock(keras.layers.Layer):
         x = ops.cast(x, self.compute_dtype)[:, None]
         options = {} if state is None else {"state": state}
         mixed, cache = self.mixer.step(
-            self.norm_1(x)[:, 0], cache, index, training=training, **options
+            self._mixer_input(x)[:, 0],
+            cache,
+            index,
+            training=training,
+            **options,
         )
-        x = x + self._branch(mixed[:, None], training)
-        return (x + self.mlp_branch(x, training=training))[:, 0], cache
+        mixed = self._branch(mixed[:, None], training)
+        return self._joined(x, mixed, training)[0][:, 0], cache
 
     def attention_map(self, x, mask=None, positions=None, prefix=0, grid=None):
         """The mixer's attention map for the block's input `x`."""
         return self.mixer.attention_map(
-            self.norm_1(x),
+            self._mixer_input(x),
             mask=mask,
             positions=positions,
             prefix=prefix,
