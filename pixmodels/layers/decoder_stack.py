@@ -1,7 +1,6 @@
 import keras
-from keras import ops
 
-from pixmodels._registry import MIXERS
+from pixmodels.layers import _stacked
 from pixmodels.layers.decoder_block import DecoderBlock
 
 
@@ -60,6 +59,7 @@ class DecoderStack(keras.layers.Layer):
                 f"{attention_options}."
             )
         self.supports_masking = True
+        self._width = None  # known once the stack is built
         self.num_layers = num_layers
         self.salt = salt
         self._block_config = dict(
@@ -75,19 +75,10 @@ class DecoderStack(keras.layers.Layer):
 
     def build(self, x_shape, memory_shape):
         self._width = x_shape[-1]
-        config = dict(self._block_config)
-        options = config.pop("attention_options")
-        mixer = MIXERS.get(config["attention"])
-        self.blocks = [
-            DecoderBlock(
-                **config,
-                attention_options=mixer.options_of_block(options, i),
-                salt=f"{self.salt}/{i}",
-                name=f"block_{i}",
-                dtype=self.dtype_policy,
-            )
-            for i in range(self.num_layers)
-        ]
+        config = self._block_config
+        self.blocks = _stacked.blocks(
+            self, DecoderBlock, self.num_layers, config
+        )
         for block in self.blocks:
             block.build(x_shape, memory_shape)
         self.norm = keras.layers.LayerNormalization(
@@ -106,7 +97,7 @@ class DecoderStack(keras.layers.Layer):
         self, x, memory, memory_mask=None, mask=None, training=None
     ):
         """As a call, with the input of the last MLP: two of (B, N, D)."""
-        state = self.blocks[0].initial_state(x) if self.blocks else None
+        state = _stacked.initial_state(self, x)
         context = x
         for block in self.blocks:
             x, context = block.with_context(
@@ -137,13 +128,7 @@ class DecoderStack(keras.layers.Layer):
 
     def initial_cache(self, batch_size, length):
         """What `step` starts from; as `TransformerStack.initial_cache`."""
-        cache = {
-            f"block_{i}": block.initial_cache(batch_size, length)
-            for i, block in enumerate(self.blocks)
-        }
-        x = ops.zeros((batch_size, 1, self._width), dtype=self.compute_dtype)
-        state = self.blocks[0].initial_state(x) if self.blocks else None
-        return cache if state is None else {**cache, "state": state}
+        return _stacked.initial_cache(self, batch_size, length, self._width)
 
     def step(self, x, cache, index, given, *, training=False):
         """One more token through all blocks; as `TransformerStack.step`.

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from pixmodels._registry import MIXERS
+from pixmodels.layers import _stacked
 from pixmodels.layers._sinusoids import sinusoids
 from pixmodels.layers.dropout import Dropout
 from pixmodels.layers.post_norm_block import PostNormBlock
@@ -84,25 +84,16 @@ class HierarchyLevel(keras.layers.Layer):
 
     def build(self, input_shape):
         shape = (None, *tuple(input_shape)[1:])
-        config = dict(self._block_config)
-        options = config.pop("attention_options")
-        mixer = MIXERS.get(config["attention"])
+        config = self._block_config
         self.dropout = Dropout(
             config["dropout_rate"],
             salt=f"{self.salt}/positions",
             name="dropout",
             dtype=self.dtype_policy,
         )
-        self.blocks = [
-            PostNormBlock(
-                **config,
-                attention_options=mixer.options_of_block(options, i),
-                salt=f"{self.salt}/{i}",
-                name=f"block_{i}",
-                dtype=self.dtype_policy,
-            )
-            for i in range(self.num_layers)
-        ]
+        self.blocks = _stacked.blocks(
+            self, PostNormBlock, self.num_layers, config
+        )
         self.pool = SequencePooling(
             self.pooling, name="pool", dtype=self.dtype_policy
         )
@@ -124,7 +115,7 @@ class HierarchyLevel(keras.layers.Layer):
             places = ops.arange(ops.shape(x)[1])
             x = x + ops.cast(sinusoids(places, x.shape[-1]), x.dtype)
         x = self.dropout(x, training=training)
-        state = self.blocks[0].initial_state(x) if self.blocks else None
+        state = _stacked.initial_state(self, x)
         for block in self.blocks:
             if state is None:
                 x = block(x, mask=mask, training=training)

@@ -1,7 +1,6 @@
 import keras
-from keras import ops
 
-from pixmodels._registry import MIXERS
+from pixmodels.layers import _stacked
 from pixmodels.layers.transformer_block import TransformerBlock
 from pixmodels.remat import rematerialized
 
@@ -48,6 +47,7 @@ class TransformerStack(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.supports_masking = True
+        self._width = None  # known once the stack is built
         self.num_layers = num_layers
         self.final_norm = final_norm
         self.final_norm_epsilon = final_norm_epsilon
@@ -69,21 +69,16 @@ class TransformerStack(keras.layers.Layer):
 
     def build(self, input_shape):
         self._width = input_shape[-1]
-        last = max(1, self.num_layers - 1)
-        config = dict(self._block_config)
-        mixer = MIXERS.get(config["attention"])
-        options = config.pop("attention_options")
-        self.blocks = [
-            TransformerBlock(
-                **config,
-                attention_options=mixer.options_of_block(options, i),
-                drop_path_rate=self.drop_path_rate * i / last,
-                salt=f"{self.salt}/{i}",
-                name=f"block_{i}",
-                dtype=self.dtype_policy,
-            )
-            for i in range(self.num_layers)
-        ]
+        count, last = self.num_layers, max(1, self.num_layers - 1)
+        self.blocks = _stacked.blocks(
+            self,
+            TransformerBlock,
+            count,
+            self._block_config,
+            drop_path_rate=[
+                self.drop_path_rate * i / last for i in range(count)
+            ],
+        )
         for layer in self.blocks:
             layer.build(input_shape)
         if self.final_norm:
@@ -105,7 +100,7 @@ class TransformerStack(keras.layers.Layer):
         training=None,
         grid=None,
     ):
-        state = self._initial_state(x)
+        state = _stacked.initial_state(self, x)
         for block in self.blocks:
             x, state = _step(
                 rematerialized(block, training),
@@ -135,7 +130,7 @@ class TransformerStack(keras.layers.Layer):
             raise ValueError(
                 f"Expected num_layers >= 1. Received: {self.num_layers}."
             )
-        state = self._initial_state(x)
+        state = _stacked.initial_state(self, x)
         for block in self.blocks[:-1]:
             x, state = _step(
                 rematerialized(block, training),
@@ -149,9 +144,6 @@ class TransformerStack(keras.layers.Layer):
         )
         x = x if state is None else x[0]
         return (self.norm(x) if self.final_norm else x), context
-
-    def _initial_state(self, x):
-        return self.blocks[0].initial_state(x) if self.blocks else None
 
     def initial_cache(self, batch_size, length):
         """What `step` starts from: nothing was given yet.
@@ -167,17 +159,7 @@ class TransformerStack(keras.layers.Layer):
         Raises:
             ValueError: if the mixer is not causal, or the stack not built.
         """
-        if not self.built:
-            raise ValueError(
-                f"Expected a stack that is built. Received: built={self.built}."
-            )
-        cache = {
-            f"block_{i}": block.initial_cache(batch_size, length)
-            for i, block in enumerate(self.blocks)
-        }
-        x = ops.zeros((batch_size, 1, self._width), dtype=self.compute_dtype)
-        state = self._initial_state(x)
-        return cache if state is None else {**cache, "state": state}
+        return _stacked.initial_cache(self, batch_size, length, self._width)
 
     def step(self, x, cache, index, *, training=False):
         """One more token through all blocks.
@@ -225,7 +207,7 @@ class TransformerStack(keras.layers.Layer):
             dict with these names; blocks after the last one that is needed
             are not computed.
         """
-        found, state = {}, self._initial_state(x)
+        found, state = {}, _stacked.initial_state(self, x)
         for i, block in enumerate(self.blocks):
             if len(found) == len(names):
                 return found
