@@ -7,6 +7,7 @@ from pixmodels import random
 from pixmodels.layers.dropout import Dropout
 from pixmodels.layers.position_embedding import PositionEmbedding
 from pixmodels.models import _sampling
+from pixmodels.models import _token_loss
 
 POSITIONS = ("none", "learned", "sincos")
 
@@ -229,19 +230,13 @@ class CausalDecoder(keras.Model):
         last = logits.shape[1]
         items = items[:, items.shape[1] - last :]
         nats = self.losses(logits, items)
-        counted = ops.ones_like(nats)
         if mask is not None:
-            counted = ops.cast(mask[:, mask.shape[1] - last :], nats.dtype)
-        if isinstance(batch, dict) and batch.get("weight") is not None:
-            counted = counted * ops.cast(batch["weight"], nats.dtype)[:, None]
-        # `where`: what is not counted may be anything, NaN too.
-        total = ops.sum(ops.where(counted != 0, nats * counted, 0.0))
-        count = ops.sum(counted) * self.values_per_item()
-        bits = f"bits_per_{self.unit}"
-        return (
-            {"loss": total, bits: total / math.log(2)},
-            {"loss": count, bits: count},
-        )
+            mask = mask[:, mask.shape[1] - last :]
+        weight = batch.get("weight") if isinstance(batch, dict) else None
+        found = {"loss": nats, f"bits_per_{self.unit}": nats / math.log(2)}
+        totals, counts = _token_loss.counted_sums(found, weight, mask)
+        units = self.values_per_item()
+        return totals, {name: n * units for name, n in counts.items()}
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
