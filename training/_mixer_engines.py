@@ -14,9 +14,8 @@ def _ours(spec):
     from pixmodels.training import _attention_benchmark
     from pixmodels.training import benchmarks
 
-    found = {}
-    for jit_compile in (False, True):
-        call = _attention_benchmark.caller(
+    def make(jit_compile):
+        return _attention_benchmark.caller(
             spec["mixer"],
             "layer+gradients",
             spec["length"],
@@ -24,10 +23,8 @@ def _ours(spec):
             jit_compile,
             spec["options"],
         )
-        call()  # Compiles.
-        seconds = min(benchmarks.seconds_of(call, 0) for _ in range(2))
-        found[seconds] = call
-    call = found[min(found)]
+
+    call, _ = benchmarks.quicker(make, 2)
 
     def step():
         call()

@@ -3,6 +3,8 @@
 Here: the two models of Hutchins et al. 2022, Table 1, that cost about the
 same, and the ratio of their times. Not here: mixers (`_sequence_benchmark`)."""
 
+import functools
+
 import numpy as np
 
 from pixmodels.training import benchmarks
@@ -43,7 +45,8 @@ def run(rounds=7, *, width=256, heads=4, window=128, windows=8, batch=1):
     shape = (batch, window * windows, width)
     candidates = {}
     for name in MODELS:
-        call, mode = _quicker(name, sizes, shape)
+        make = functools.partial(step_caller, name, sizes, shape)
+        call, mode = benchmarks.quicker(make, 2)
         candidates[f"{name} ({mode})"] = call
     timings = benchmarks.measure(candidates, rounds)
     for timing in timings:
@@ -54,17 +57,6 @@ def run(rounds=7, *, width=256, heads=4, window=128, windows=8, batch=1):
             flush=True,
         )
     return timings
-
-
-def _quicker(name, sizes, shape):
-    found = {}
-    for mode in ("graph", "XLA"):
-        call = step_caller(name, sizes, shape, mode == "XLA")
-        call()
-        seconds = min(benchmarks.seconds_of(call, 0) for _ in range(2))
-        found[mode] = (seconds, call)
-    mode = min(found, key=lambda mode: found[mode][0])
-    return found[mode][1], mode
 
 
 def step_caller(name, sizes, shape, jit_compile):

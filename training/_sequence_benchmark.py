@@ -4,6 +4,7 @@ Here: which forms are measured, and times of `Mixer.step` over contexts. Not
 here: cores over lengths (`_attention_benchmark`), whole models
 (`_recurrent_benchmark`)."""
 
+import functools
 import statistics
 
 import numpy as np
@@ -107,8 +108,9 @@ def show_steps(forms, contexts, rounds, shape):
     for label, (name, options) in forms.items():
         options = {**options, "causal": True}
         for context in contexts:
-            found, mode = _quicker(name, options, context, shape)
-            calls[label, context], modes[label, context] = found, mode
+            make = functools.partial(step_caller, name, options, context, shape)
+            pair = label, context
+            calls[pair], modes[pair] = benchmarks.quicker(make, 3)
     seconds = {pair: [] for pair in calls}
     for number in range(rounds):
         for pair in benchmarks.turns(calls, number):
@@ -126,18 +128,6 @@ def show_steps(forms, contexts, rounds, shape):
             f"{statistics.median(ratios):.2f}",
             flush=True,
         )
-
-
-def _quicker(name, options, context, shape):
-    """The quicker of graph and XLA, ready to be called, and its name."""
-    found = {}
-    for mode in ("graph", "XLA"):
-        call = step_caller(name, options, context, shape, mode == "XLA")
-        call()
-        seconds = min(benchmarks.seconds_of(call, 0) for _ in range(3))
-        found[mode] = (seconds, call)
-    mode = min(found, key=lambda mode: found[mode][0])
-    return found[mode][1], mode
 
 
 def step_caller(name, options, context, shape, jit_compile):
