@@ -4,6 +4,9 @@ Here: the key "quantization" of `get_config`. The work is done by keras
 (`Model.quantize`), whose own record is the dtype of each layer; ours are made
 by their models, which have one dtype."""
 
+import contextlib
+import gc
+
 KEY = "quantization"
 _MODES = ("int8", "int4", "float8")
 
@@ -43,12 +46,30 @@ def remade(make, config):
     quantization = config.pop(KEY, None) or {}
     model = make(config)
     layers = list(model._flatten_layers(include_self=False))
-    for mode, numbers in quantization.items():
-        for number in numbers:
-            # A backbone inside comes quantised already.
-            if layers[number].quantization_mode is None:
-                layers[number].quantize(mode)
+    with quick_collections():
+        for mode, numbers in quantization.items():
+            for number in numbers:
+                # A backbone inside comes quantised already.
+                if layers[number].quantization_mode is None:
+                    layers[number].quantize(mode)
     return model
+
+
+@contextlib.contextmanager
+def quick_collections():
+    """Collections of garbage pass over what is there already.
+
+    keras collects whenever a layer gives up a weight, 0.2 s each time beside
+    a million objects of TensorFlow's: most of the time of a load.
+    """
+    if gc.get_freeze_count():  # the caller's own; there is one for all
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def refuse(model, what):

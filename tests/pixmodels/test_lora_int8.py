@@ -1,5 +1,6 @@
 """LoRA and int8 weights: what trains, what is saved, what comes back."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from keras import ops
 
 import pixmodels
+from pixmodels import _quantized
 from pixmodels import tasks
 
 # keras names each layer without kernels, its own LayerNormalization too.
@@ -226,6 +228,19 @@ def test_int8_is_near_and_stays_int8(make, tmp_path):
     _, backbone = pixmodels.presets._resize.backbone_of(wide)
     assert backbone.image_shape == (15, 20, 1)
     assert backbone.encoder.blocks[0].dense_1.quantization_mode == "int8"
+
+
+def test_collections_are_as_before():
+    """Neither a caller's frozen objects nor ours stay otherwise than before."""
+    model = _vit()
+    gc.unfreeze()
+    model.quantize("int8")
+    assert gc.get_freeze_count() == 0
+    gc.freeze()
+    count = gc.get_freeze_count()
+    with _quantized.quick_collections():
+        pass
+    assert gc.get_freeze_count() >= count // 2 > 0
 
 
 def test_a_backbone_alone_out_of_an_int8_model(tmp_path):
