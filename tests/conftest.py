@@ -19,6 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     ):
         os.environ.setdefault(_name, "1")
 
+import gc
 import ipaddress
 import pathlib
 import socket
@@ -53,6 +54,16 @@ def _connect_locally(self, address):
 
 
 socket.socket.connect = _connect_locally
+
+
+def pytest_collection_finish():
+    """What libraries made when they were imported stays: nobody looks again.
+
+    A collection of garbage goes through all of it otherwise, and keras asks
+    for one whenever a weight is replaced.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ functions take a case. A new class is checked by being registered.
 """
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable
 
@@ -188,10 +189,14 @@ def _task_case(task, backbone, attention="softmax"):
 
         return _seeded(build)
 
+    @functools.cache
+    def spec():
+        return make().batch_spec(BATCH)
+
     def inputs(seed=3):
         rng = np.random.default_rng(seed)
         batch = {}
-        for key, (shape, dtype) in make().batch_spec(BATCH).items():
+        for key, (shape, dtype) in spec().items():
             if key == "num_patches":
                 value = [10, 6, 4]  # without the end patch
             elif key == "weight":
@@ -254,9 +259,16 @@ def _task_case(task, backbone, attention="softmax"):
 # --- Checks -----------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=1)
+def _made(case):
+    """An instance, inputs and outputs, for checks that change none of them."""
+    instance, inputs = case.make(), case.inputs()
+    return instance, inputs, case.run(instance, inputs)
+
+
 def check_config(case):
     """A class, and every layer of ours inside, is remade by its config."""
-    instance = case.make()
+    instance, _, _ = _made(case)
     for layer in [instance, *_sublayers(instance)]:
         config = layer.get_config()
         again = type(layer).from_config(config).get_config()
@@ -265,13 +277,14 @@ def check_config(case):
 
 def check_compiled(case):
     """Eager and graph agree to the bit, XLA to 1e-5 relative."""
-    instance, inputs = case.make(), case.inputs()
-    eager = _arrays(case.run(instance, inputs))
-    graph = compiled(lambda x: case.run(instance, x), False)
+    instance, inputs, outputs = _made(case)
+    eager = _arrays(outputs)
+    run = traced(lambda x: case.run(instance, x))
+    graph = compiled(run, False)
     if graph is not None:
         for a, b in zip(eager, _arrays(graph(inputs)), strict=True):
             np.testing.assert_array_equal(a, b)
-    xla = compiled(lambda x: case.run(instance, x), True)
+    xla = compiled(run, True)
     if xla is not None:
         for a, b in zip(eager, _arrays(xla(inputs)), strict=True):
             scale = max(1.0, np.abs(a).max())
@@ -280,12 +293,12 @@ def check_compiled(case):
 
 def check_symbolic(case):
     """Shapes and dtypes are known without computing."""
-    instance, inputs = case.make(), case.inputs()
+    instance, inputs, outputs = _made(case)
     symbols = {
         key: keras.KerasTensor(value.shape, value.dtype.name)
         for key, value in inputs.items()
     }
-    outputs = keras.tree.flatten(case.run(instance, inputs))
+    outputs = keras.tree.flatten(outputs)
 
     def run(**tensors):
         return case.run(instance, tensors)
@@ -300,12 +313,11 @@ def check_symbolic(case):
 
 def check_mixed_precision(case, dtype="mixed_bfloat16"):
     """Weights stay float32 and the numbers near those of float32."""
-    inputs = case.inputs()
-    exact = case.make()
+    _, inputs, outputs = _made(case)
     mixed = case.make(dtype)
     for weight in mixed.trainable_weights:
         assert keras.backend.standardize_dtype(weight.dtype) == "float32"
-    a = np.asarray(case.real(inputs, case.run(exact, inputs)), "float32")
+    a = np.asarray(case.real(inputs, outputs), "float32")
     b = case.run(mixed, inputs)
     b = keras.tree.map_structure(lambda t: ops.cast(t, "float32"), b)
     b = np.asarray(case.real(inputs, b), "float32")
@@ -340,16 +352,16 @@ def check_save(case, folder):
 
 def check_padding(case):
     """What stands in the padding changes no real output by a single bit."""
-    instance, inputs = case.make(), case.inputs()
+    instance, inputs, outputs = _made(case)
     changed = case.repad(inputs, 19)
-    a = case.real(inputs, case.run(instance, inputs))
+    a = case.real(inputs, outputs)
     b = case.real(inputs, case.run(instance, changed))
     np.testing.assert_array_equal(a, b)
 
 
 def check_training_step(case):
     """The loss is finite and every trainable weight gets a gradient."""
-    instance, inputs = case.make(), case.inputs()
+    instance, inputs, _ = _made(case)
     loss, gradients = loss_and_gradients(
         lambda: case.loss(instance, inputs), instance.trainable_weights
     )
@@ -400,6 +412,15 @@ def check_steps(case):
 # --- Backends ---------------------------------------------------------------
 
 
+def traced(function):
+    """`function`, whose graph is made once for the same shapes."""
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, autograph=False)
+
+
 def compiled(function, jit):
     """`function` in graph mode or under XLA; None where there is neither.
 
@@ -415,7 +436,12 @@ def compiled(function, jit):
             switch = tf.config.optimizer.set_experimental_options
             switch({"disable_meta_optimizer": True})
             try:
-                return tf.function(function, jit_compile=jit)(*args)
+                run = tf.function(
+                    lambda *args: function(*args),
+                    jit_compile=jit,
+                    autograph=False,
+                )
+                return run(*args)
             finally:
                 switch({"disable_meta_optimizer": False})
 

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from keras import ops
 
+from pixmodels import _registry
+
 CASES = harness.cases()
+TASKS = tuple(_registry.TASKS.names())
 CHECKS = [
     harness.check_config,
     harness.check_compiled,
@@ -15,29 +18,34 @@ CHECKS = [
 ]
 
 
-# What an autoencoder asks of its mixer besides the mixer's own case: a subset
-# of positions, padding beside a mask, gradients through both. The rest of its
-# checks takes minutes for all mixers.
-QUICK_OF_AUTOENCODERS = (harness.check_padding, harness.check_training_step)
+def is_slow(case, check):
+    """Whether others come near enough: all of them together take minutes.
+
+    Of what an autoencoder asks of its mixer besides the mixer's own case (a
+    subset of positions, gradients through both) one check is quick; of what
+    tasks ask of another backbone none.
+    """
+    task, _, rest = case.name.partition("-")
+    if task not in TASKS:
+        return False
+    if task == "masked_autoencoder" and rest.startswith("pixel"):
+        quick = check is harness.check_training_step
+        return not (quick or rest.endswith("-softmax"))
+    return rest.startswith("vit") == (task != "image_classifier")
 
 
 def runs(checks):
-    """Parameters (case, check), slow ones marked."""
-    found = []
-    for check in checks:
-        for case in CASES:
-            other = case.name.startswith("masked_autoencoder-pixel-")
-            other = other and not case.name.endswith("-softmax")
-            slow = other and check not in QUICK_OF_AUTOENCODERS
-            found.append(
-                pytest.param(
-                    case,
-                    check,
-                    id=f"{case.name}-{check.__name__}",
-                    marks=[pytest.mark.slow] if slow else [],
-                )
-            )
-    return found
+    """Parameters (case, check), slow ones marked; one case's in a row."""
+    return [
+        pytest.param(
+            case,
+            check,
+            id=f"{case.name}-{check.__name__}",
+            marks=[pytest.mark.slow] if is_slow(case, check) else [],
+        )
+        for case in CASES
+        for check in checks
+    ]
 
 
 @pytest.mark.parametrize(("case", "check"), runs(CHECKS))
@@ -98,8 +106,6 @@ def test_harness_catches_a_weight_without_gradient():
 
 
 def test_cases_cover_the_registries():
-    from pixmodels import _registry
-
     names = " ".join(case.name for case in CASES)
     for registry in (
         _registry.MIXERS,

@@ -10,18 +10,27 @@ SECTIONS = {
     "Block-Recurrent Transformer": (),
     "Decoding token by token": (),
     "EMA, Mega": (),
-    "Perceiver AR": (),
+    "GSS": (),
     "Hierarchical encoders": (),
+    "Perceiver AR": (),
+    "S4, S4D, DSS, S5": (),
     "SPADE": (),
     "Sequence to sequence": (),
     "TRIME: memories in training and at test time": ("faiss",),
 }
+SLOW = ("Autoregressive pixels", "Perceiver AR", "Sequence to sequence")
 
 
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="they are TensorFlow's"
 )
-@pytest.mark.parametrize("title", SECTIONS)
+@pytest.mark.parametrize(
+    "title",
+    [
+        pytest.param(title, marks=[pytest.mark.slow] if title in SLOW else [])
+        for title in SECTIONS
+    ],
+)
 def test_snippets(title, root, tmp_path, monkeypatch):
     for package in SECTIONS[title]:
         pytest.importorskip(package)

@@ -428,6 +428,7 @@ def test_steps_go_on_from_a_memory(gate, update):
             close(y, whole[:, start + i])
 
 
+@pytest.mark.slow
 def test_steps_in_a_loop_under_xla():
     stack, x = stack_of(1), ops.convert_to_tensor(x_of(7))
     whole = array(stack(x))
@@ -450,6 +451,7 @@ def test_steps_in_a_loop_under_xla():
 # --- Around it --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_language_model_over_segments(tmp_path):
     model = TokenDecoder(
         stack_of(dropout_rate=0.1), vocabulary_size=5, hidden_dim=WIDTH

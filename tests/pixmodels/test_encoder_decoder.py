@@ -241,9 +241,8 @@ def test_a_wider_beam_is_no_worse():
     assert (best[1] >= best[0] - 1e-5).all()
 
 
-@pytest.mark.parametrize(
-    "jit", [False, pytest.param(True, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("jit", [False, True])
 def test_search_in_one_graph(jit):
     model, batch = _made("linear"), _batch()
     source, mask = batch["source"].astype("int32"), batch["source_mask"]

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+# Each order of imports is a process of its own, of about eight seconds.
+slow = pytest.mark.slow
 REGISTERED = (
     "print('pixmodels>ViTBackbone' in keras.saving.get_custom_objects())"
 )
@@ -39,12 +41,14 @@ def test_loads_no_keras(module, tmp_path):
     "imports",
     [
         "import pixmodels, keras",
-        "import keras, pixmodels",
+        pytest.param("import keras, pixmodels", marks=slow),
         "import pixmodels.attention; import keras",
-        "import pixmodels.layers.dropout; import keras",
-        "from pixmodels import random; import keras",
-        "import pixmodels.renderers; import keras",
-        "import pixmodels.tasks; import keras",
+        pytest.param(
+            "import pixmodels.layers.dropout; import keras", marks=slow
+        ),
+        pytest.param("from pixmodels import random; import keras", marks=slow),
+        pytest.param("import pixmodels.renderers; import keras", marks=slow),
+        pytest.param("import pixmodels.tasks; import keras", marks=slow),
     ],
 )
 def test_keras_finds_the_classes(imports, tmp_path):
@@ -54,10 +58,12 @@ def test_keras_finds_the_classes(imports, tmp_path):
 @pytest.mark.parametrize(
     "imports",
     [
-        "import pixmodels.tasks; import keras",
-        "import keras; import pixmodels.tasks",
+        pytest.param("import pixmodels.tasks; import keras", marks=slow),
+        pytest.param("import keras; import pixmodels.tasks", marks=slow),
         "import pixmodels.tasks; import pixmodels.layers",
-        "import pixmodels.tasks; from pixmodels import random",
+        pytest.param(
+            "import pixmodels.tasks; from pixmodels import random", marks=slow
+        ),
         "from pixmodels.tasks import TextClassifier",
     ],
 )

@@ -220,6 +220,7 @@ def _autoencoder(**options):
     )
 
 
+@pytest.mark.slow
 def test_random_masks_hide_text_of_every_example():
     model = _autoencoder()
     batch = _batch(model)

@@ -160,6 +160,7 @@ def half(salt, size):
     return ops.ones((3, size)) / 2
 
 
+@pytest.mark.slow
 def test_samples_of_rows_and_saved_file(tmp_path):
     keras.utils.set_random_seed(3)
     model = PatchDecoder(

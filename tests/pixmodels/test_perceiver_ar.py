@@ -195,6 +195,7 @@ def test_input_dropout_keeps_a_share_of_the_context():
     assert np.abs(free - array(stack(x))).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_language_model_and_its_samples():
     model = TokenDecoder(
         stack_of(input_dropout=0.3, dropout_rate=0.1),
@@ -226,6 +227,7 @@ def test_language_model_and_its_samples():
     assert history.history["loss"][-1] < history.history["loss"][0]
 
 
+@pytest.mark.slow
 def test_steps_under_xla():
     stack, x = stack_of(), ops.convert_to_tensor(x_of(7))
 

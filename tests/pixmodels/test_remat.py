@@ -33,6 +33,7 @@ def gradients(stack, x, active, key, calls=None):
     return [np.asarray(y), *map(np.asarray, found)]
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_same_gradients_and_dropout():
     keras.utils.set_random_seed(3)

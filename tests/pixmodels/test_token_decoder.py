@@ -167,6 +167,7 @@ def test_previous_tokens_go_on():
     assert harness.arrays_of(other["logits"]).shape == (1, 1, VOCABULARY)
 
 
+@pytest.mark.slow
 def test_fit_and_saved_file(tmp_path):
     model = made("sliding_window", dropout_rate=0.1)
     model.compile(optimizer=keras.optimizers.Adam(1e-2))

@@ -96,10 +96,17 @@ def test_image_model_in_a_new_process(tmp_path):
     assert difference <= 1e-6
 
 
+QUICK = ("fnet", "linear", "local", "luna", "s5", "softmax")
+
+
 def _mixers(any_length):
+    """Names, of which some are marked slow: each is an export of seconds."""
     mixers = pixmodels.attention
-    names = mixers.names()
-    return [n for n in names if mixers.get(n).any_length == any_length]
+    return [
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
+        for name in mixers.names()
+        if mixers.get(name).any_length == any_length
+    ]
 
 
 @pytest.mark.parametrize("attention", _mixers(any_length=False))
@@ -122,7 +129,10 @@ def test_mixers_of_static_lengths_need_one(attention, tmp_path):
 @pytest.mark.parametrize(
     ("attention", "pooling"),
     [
-        *((name, "mean") for name in _mixers(any_length=True)),
+        *(
+            pytest.param(*name.values, "mean", marks=name.marks)
+            for name in _mixers(any_length=True)
+        ),
         ("softmax", "max"),
         ("softmax", "cls"),
         ("softmax", "attention"),

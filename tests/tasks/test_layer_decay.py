@@ -97,6 +97,7 @@ def test_trainer_honours_them():
     assert again.layer_decay is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="the driver is TensorFlow"
 )

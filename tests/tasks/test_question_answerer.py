@@ -245,6 +245,7 @@ def test_config():
     assert spec["start"] == spec["end"] == ((3,), "int32")
 
 
+@pytest.mark.slow
 def test_learns_from_a_source():
     keras.utils.set_random_seed(3)
     backbone = heads.backbone(17, side=16, num_layers=1, pixel_offset=1.0)

@@ -23,6 +23,8 @@ INVARIANT = [
     for name in pixmodels.attention.names()
     if pixmodels.attention.get(name).length_invariant
 ]
+# Those that go another way in each: the others' turn comes in the slow suite.
+QUICK = ("local", "s4d", "softmax")
 LONG = 67
 TEXTS = ["one", "δύο", "three and four", ("a", "b"), "of seven words " * 2]
 
@@ -41,7 +43,13 @@ def _text_model(cls=TextClassifier, arguments=(3,), length=53, **options):
 
 
 @pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
-@pytest.mark.parametrize("attention", INVARIANT)
+@pytest.mark.parametrize(
+    "attention",
+    [
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
+        for name in INVARIANT
+    ],
+)
 def test_trimming_changes_no_logit(attention, jit):
     keras.utils.set_random_seed(3)
     options = dict(pixmodels.attention.get(attention).small_options)

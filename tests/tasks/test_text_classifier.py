@@ -201,6 +201,7 @@ def test_save_and_load(pooling, tmp_path):
     np.testing.assert_array_equal(_numpy(other(batch)), logits)
 
 
+@pytest.mark.slow
 def test_plain_compile_and_fit():
     model = _model(backbone_dropout=0.1)
     batch = _batch(5)

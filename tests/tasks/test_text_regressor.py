@@ -55,6 +55,7 @@ def test_config():
     assert model.batch_spec(7, 5)["label"] == ((7,), "float32")
 
 
+@pytest.mark.slow
 def test_plain_fit():
     model, batch = _model(dropout_rate=0.0), heads.batch()
     batch["label"] = np.array([0.5, -2, 3, 9], "float32")

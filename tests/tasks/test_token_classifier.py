@@ -132,6 +132,7 @@ def test_bad_arguments():
         _model(7, 16).tag(["a"], CairoRenderer(patch_size=15))
 
 
+@pytest.mark.slow
 def test_learns_from_a_source():
     """Words by their looks: `fit` on batches of a source, then `tag`."""
     keras.utils.set_random_seed(3)

@@ -106,6 +106,7 @@ def run(*more):
     return main.main(["benchmark", "attention", *names, *more, "--rounds", "1"])
 
 
+@pytest.mark.slow
 def test_command(capsys, tmp_path):
     picture = tmp_path / "times.png"
     argv = ("--lengths", "7,11", "--plot", str(picture))

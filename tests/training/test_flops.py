@@ -16,6 +16,7 @@ from pixmodels.training import peaks
 
 # Sizes are primes; 5 x 7 patches of 3 x 2 pixels, of which a fifth is hidden.
 SIZE = (15, 14)
+QUICK = ("softmax", "linear", "performer")
 MIXERS = {
     "softmax": {},
     "wide": {"head_dim": 13},
@@ -98,7 +99,13 @@ def tensors(data):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        *MIXERS.items(),
+        *(
+            pytest.param(
+                *item,
+                marks=[] if item[0] in QUICK else [pytest.mark.slow],
+            )
+            for item in MIXERS.items()
+        ),
         ("kernelized", {"variant": "positive", "num_features": 14}),
         ("kernelized", {"variant": "fastfood", "smoothing": 0}),
         ("kernelized", {"variant": "generator", "num_features": 14}),

@@ -210,6 +210,7 @@ def test_settings_that_are_not_the_presets(preset, change, words):
     assert words in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_another_run(tmp_path):
     """Of images of another size: positions are resampled."""
     config = config_lib.override(

@@ -31,6 +31,7 @@ def test_verdict():
     ]
 
 
+@pytest.mark.slow
 def test_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PIXMODELS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(_pipeline_benchmark, "_SECONDS", 0.02)

@@ -78,10 +78,8 @@ def check_kills(tmp_path, job, planned):
     assert history(tmp_path / "whole") == history(tmp_path / "killed")
 
 
-@pytest.mark.parametrize(
-    "counter",
-    [pytest.param(False, id="keras", marks=pytest.mark.slow), True],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("counter", [pytest.param(False, id="keras"), True])
 def test_sigkill_and_restart(tmp_path, counter):
     job = {
         "config": CONFIG,

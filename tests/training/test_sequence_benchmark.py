@@ -17,6 +17,7 @@ def run(*more):
     return main.main([*argv, *more])
 
 
+@pytest.mark.slow
 def test_command(capsys, monkeypatch):
     monkeypatch.setattr(_sequence_benchmark, "CONTEXTS", (5, 7))
     monkeypatch.setattr(_sequence_benchmark, "_TOKENS", 2)
@@ -42,6 +43,7 @@ def test_models(capsys):
     assert timings[0].ratio == 1
 
 
+@pytest.mark.slow
 def test_a_step_of_a_model_trains_it():
     sizes = {"num_heads": 2, "head_dim": 3, "mlp_dim": 7, "window": 3}
     call = _recurrent_benchmark.step_caller(

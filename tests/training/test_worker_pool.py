@@ -129,8 +129,10 @@ except TypeError as error:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_workers_end_with_their_parent(how, tmp_path):
+    # A shell's job in the background hands on that SIGINT is ignored.
     script = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, sys.argv[1])
 import sources
 import pixmodels.training as t
