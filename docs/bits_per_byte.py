@@ -26,6 +26,7 @@ from pixmodels import models
 
 _WIDTH, _LAYERS, _HEADS = 128, 4, 4
 _WINDOW = 128
+_SCALE = 8.0  # Of the windowed models' logits, which Adam moves slowly.
 _PEAK = 1e-3  # Also what state-space parameters ask for at most.
 _WARMUP = 50
 _SEED = 11
@@ -38,7 +39,12 @@ _LONG = (0, 2048, 8192)  # Sizes of its long memory at test time.
 
 def _windowed(mlp_dim, **options):
     body = models.BlockRecurrentStack(
-        _LAYERS, _HEADS, mlp_dim, window=_WINDOW, **options
+        _LAYERS,
+        _HEADS,
+        mlp_dim,
+        window=_WINDOW,
+        initial_scale=_SCALE,
+        **options,
     )
     return models.TokenDecoder(body, hidden_dim=_WIDTH)
 

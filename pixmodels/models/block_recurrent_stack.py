@@ -45,8 +45,9 @@ class BlockRecurrentStack(keras.layers.Layer):
         recurrent_layers: numbers of the recurrent blocks, from 0 or, below 0,
             from the end; the third from the end as in the paper. () for none.
         num_states, gate, update: as `RecurrentBlock`.
-        head_dim, window, num_buckets, max_distance, dropout_rate,
-        attention_dropout, norm_epsilon, activation: as `SlidingWindowBlock`.
+        head_dim, window, num_buckets, max_distance, initial_scale,
+        dropout_rate, attention_dropout, norm_epsilon, activation: as
+            `SlidingWindowBlock`.
         salt: str, place in the model, for stateless dropout.
 
     Call arguments:
@@ -89,6 +90,7 @@ class BlockRecurrentStack(keras.layers.Layer):
         window=512,
         num_buckets=32,
         max_distance=128,
+        initial_scale=1.0,
         dropout_rate=0.0,
         attention_dropout=0.0,
         norm_epsilon=1e-6,
@@ -117,6 +119,7 @@ class BlockRecurrentStack(keras.layers.Layer):
             window=window,
             num_buckets=num_buckets,
             max_distance=max_distance,
+            initial_scale=initial_scale,
             dropout_rate=dropout_rate,
             attention_dropout=attention_dropout,
             norm_epsilon=norm_epsilon,

@@ -499,6 +499,18 @@ def test_configs_and_settings():
     assert (config["window"], config["mlp_dim"]) == (512, 17)
 
 
+def test_all_scales_begin_as_asked():
+    """Those of tokens and states, in each block: nothing else differs."""
+    one, seven = stack_of(), stack_of(initial_scale=7.0)
+    found = []
+    for a, b in zip(one.weights, seven.weights, strict=True):
+        times = 6.0 * (a.shape == (2,))  # a number for each head
+        np.testing.assert_allclose(array(b) - array(a), times, atol=1e-5)
+        found.append(times)
+    # A recurrent block has four, the other one.
+    assert sum(map(bool, found)) == 5
+
+
 def test_mixed_precision_is_near():
     keras.utils.set_random_seed(3)
     x = x_of(6)
@@ -529,6 +541,8 @@ def test_refusals():
         block_of(update="once")
     with pytest.raises(ValueError, match="window=0"):
         SlidingWindowBlock(2, 5, window=0)
+    with pytest.raises(ValueError, match="initial_scale=0"):
+        SlidingWindowBlock(2, 5, initial_scale=0)
     with pytest.raises(ValueError, match=r"recurrent_layers=\(2,\)"):
         stack_of(recurrent_layers=(2,))
     with pytest.raises(ValueError, match="name='slide_14'"):
