@@ -45,15 +45,20 @@ def made(name, heads=3, width=15, length=None, scale=0.3, **options):
 
 def close(actual, expected, where=None, atol=1e-5):
     """Asserts equality within `atol`, at the real tokens `where`."""
-    actual = ops.convert_to_numpy(actual)
+    actual, expected = map(ops.convert_to_numpy, (actual, expected))
     assert np.isfinite(actual).all()
     if where is not None:
         actual, expected = actual[where], expected[where]
     np.testing.assert_allclose(actual, expected, rtol=0, atol=atol)
 
 
+def float64(x):
+    """A weight, tensor or array of any backend as float64 numpy."""
+    return np.float64(ops.convert_to_numpy(x))
+
+
 def _dense(part, x):
-    weights = [np.float64(ops.convert_to_numpy(w)) for w in part.weights]
+    weights = [float64(w) for w in part.weights]
     return x @ weights[0] + (weights[1] if len(weights) > 1 else 0)
 
 

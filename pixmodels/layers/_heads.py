@@ -28,11 +28,12 @@ def size(num_heads, head_dim, input_shape):
 
 def split(x, num_heads):
     """(B, N, A E) -> (B, A, N, E)."""
-    shape = (-1, ops.shape(x)[1], num_heads, x.shape[-1] // num_heads)
+    shape = (*ops.shape(x)[:2], num_heads, x.shape[-1] // num_heads)
     return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))
 
 
 def merged(x):
     """(B, A, N, E) -> (B, N, A E)."""
-    shape = (-1, ops.shape(x)[2], x.shape[1] * x.shape[3])
-    return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), shape)
+    batch, heads, length, size = ops.shape(x)
+    x = ops.transpose(x, (0, 2, 1, 3))
+    return ops.reshape(x, (batch, length, heads * size))

@@ -117,6 +117,7 @@ class NormedBlock(keras.layers.Layer):
     def step(self, x, cache, index, *, training=False):
         """One more token, x (B, D): as `Mixer.step`."""
         kept = []
+        x = ops.cast(x, self.compute_dtype)
 
         def mixed(normed, x):
             y, after = self._mixed_step(

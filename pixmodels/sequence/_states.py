@@ -6,6 +6,7 @@ states need not be kept (`_diagonal`)."""
 
 import functools
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -111,4 +112,5 @@ def one_by_one(u, rate, angle):
 
 
 def _constant(value, like):
-    return ops.convert_to_tensor(np.asarray(value, like.dtype.name))
+    dtype = keras.backend.standardize_dtype(like.dtype)
+    return ops.convert_to_tensor(np.asarray(value, dtype))

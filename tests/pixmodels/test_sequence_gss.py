@@ -39,6 +39,7 @@ def test_golden_numbers(shared, mode):
     layer, norm, arrays = _golden(shared, mode=mode, chunk=19)
 
     def block(x):
+        x = ops.convert_to_tensor(x)
         return x + layer(norm(x))
 
     if mode == "recurrent":

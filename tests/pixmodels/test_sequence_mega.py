@@ -59,7 +59,7 @@ def golden(shared, name, **more):
 @pytest.mark.parametrize("name", FIXTURES)
 def test_golden_numbers(shared, name):
     block, arrays = golden(shared, name)
-    x = arrays["in/x"]
+    x = ops.convert_to_tensor(arrays["in/x"])
     mixer_numbers.close(block(x), arrays["out/y"], atol=2e-5)
     # The mixer with the residual and, where it is the paper's, the norm.
     if block.norm_first:
@@ -95,8 +95,10 @@ def numbers(length, batch=3):
 def plain(layer, x, mask):
     """The layer as it is written, in float64, without positions."""
     x = np.float64(x) * mask[..., None]
-    weights = {w.path.split("/", 1)[1]: np.float64(w) for w in layer.weights}
-    averaged = np.float64(
+    weights = {
+        w.path.split("/", 1)[1]: mixer_numbers.float64(w) for w in layer.weights
+    }
+    averaged = mixer_numbers.float64(
         layer.ema(ops.convert_to_tensor(x, "float32"), mask=mask)
     )
 

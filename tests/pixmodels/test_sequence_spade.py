@@ -131,7 +131,7 @@ def test_local_attention_is_the_band(window, prefix, causal):
     mixer_numbers.close(found, expected, mask)
     maps = layer.attention_map(x, mask, None, prefix)
     value = mixer_numbers.heads_of(layer, x)[2]
-    found = mixer_numbers.output(layer, np.float64(maps) @ value)
+    found = mixer_numbers.output(layer, mixer_numbers.float64(maps) @ value)
     mixer_numbers.close(found, expected, mask)
 
 
@@ -150,11 +150,12 @@ def test_three_ways_to_combine(local):
     far, near = parts(layer, x, mask=mask)
 
     def norm(x, layer):
-        x = np.float64(x)
+        x = mixer_numbers.float64(x)
         x = (x - x.mean(-1, keepdims=True)) / np.sqrt(
             x.var(-1, keepdims=True) + 1e-5
         )
-        return x * np.float64(layer.gamma) + np.float64(layer.beta)
+        gamma, beta = map(mixer_numbers.float64, (layer.gamma, layer.beta))
+        return x * gamma + beta
 
     expected = 0.25 * norm(far, layer.norm_global)
     expected = expected + 0.75 * norm(near, layer.norm_local)
@@ -172,13 +173,13 @@ def test_three_ways_to_combine(local):
         ],
         axis=-1,
     )
-    expected = both @ np.float64(layer.dense.kernel)
-    expected = expected + np.float64(layer.dense.bias)
+    expected = both @ mixer_numbers.float64(layer.dense.kernel)
+    expected = expected + mixer_numbers.float64(layer.dense.bias)
     mixer_numbers.close(layer(x, mask=mask), expected, mask)
 
     layer = made(combine="stack", **options)
     expected = layer.near(layer.far(x, mask=mask), mask=mask)
-    mixer_numbers.close(layer(x, mask=mask), np.asarray(expected), mask)
+    mixer_numbers.close(layer(x, mask=mask), expected, mask)
 
 
 @pytest.mark.parametrize("combine", ["concat", "add", "stack"])
@@ -233,8 +234,9 @@ def test_a_subset_leaves_padding():
     for row in range(2):
         whole[row, 2 + positions[row]] = x[row, 2:]
         mask[row, 2 + positions[row]] = True
-    expected = np.asarray(layer(whole, mask=mask, prefix=2))
-    y = np.asarray(layer(x, positions=positions, prefix=2, grid=(3, 5)))
+    expected = ops.convert_to_numpy(layer(whole, mask=mask, prefix=2))
+    y = layer(x, positions=positions, prefix=2, grid=(3, 5))
+    y = ops.convert_to_numpy(y)
     mixer_numbers.close(y[:, :2], expected[:, :2])
     for row in range(2):
         found = expected[row, 2 + positions[row]]

@@ -167,7 +167,7 @@ def test_systems_are_float32_under_mixed_precision(name):
     x = _x((2, 29, systems.width))
     found = systems.mixed(ops.cast(x, "bfloat16"))
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
-    x = ops.convert_to_numpy(ops.cast(ops.cast(x, "bfloat16"), "float32"))
+    x = ops.cast(ops.cast(x, "bfloat16"), "float32")
     mixer_numbers.close(found, getattr(exact, "ssm", exact).mixed(x))
 
 
@@ -183,9 +183,10 @@ def test_fast_sizes(length):
 @pytest.mark.parametrize("ways", [1, 2])
 def test_convolution_of_the_backend_is_that_of_keras(ways):
     kernel, x, skip = _x((ways, 3, 13)), _x((2, 11, 3), 5), _x((3,), 7)
-    found = _convolve.convolve(x, ops.convert_to_tensor(kernel), skip)
+    found = _convolve.convolve(*map(ops.convert_to_tensor, (x, kernel, skip)))
     wrapped = _convolve.around(ops.convert_to_tensor(kernel[..., :11]), 24)
-    expected = _convolve.circular(np.swapaxes(x, 1, 2), wrapped, 24)
+    turned = ops.convert_to_tensor(np.swapaxes(x, 1, 2))
+    expected = _convolve.circular(turned, wrapped, 24)
     expected = np.swapaxes(ops.convert_to_numpy(expected)[..., :11], 1, 2)
     mixer_numbers.close(found, expected + skip * x)
 
