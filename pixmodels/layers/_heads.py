@@ -28,12 +28,17 @@ def size(num_heads, head_dim, input_shape):
 
 def split(x, num_heads):
     """(B, N, A E) -> (B, A, N, E)."""
-    shape = (*ops.shape(x)[:2], num_heads, x.shape[-1] // num_heads)
+    shape = (*_front(x, 1), num_heads, x.shape[-1] // num_heads)
     return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))
 
 
 def merged(x):
     """(B, A, N, E) -> (B, N, A E)."""
-    batch, heads, length, size = ops.shape(x)
-    x = ops.transpose(x, (0, 2, 1, 3))
-    return ops.reshape(x, (batch, length, heads * size))
+    shape = (*_front(x, 2), x.shape[1] * x.shape[3])
+    return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), shape)
+
+
+def _front(x, axis):
+    """B and N, static where they are; N is at `axis`."""
+    batch = -1 if x.shape[0] is None else x.shape[0]
+    return batch, ops.shape(x)[axis]
