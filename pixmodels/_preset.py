@@ -1,11 +1,11 @@
 """What every registered backbone and task can do with weights.
 
 Here: the methods; `_registry` gives them to each class. The work is done in
-`pixmodels.presets` and `_lora`, loaded when one of them is called."""
+`pixmodels.presets`, `_lora` and `_quantized`, loaded when one is called."""
 
 
 class Preset:
-    """`from_preset`, `save_to_preset`, `to_hf`, `enable_lora` of a model."""
+    """Presets, `to_hf`, `enable_lora` and `quantize` of a model."""
 
     @classmethod
     def from_preset(cls, path, **options):
@@ -60,7 +60,7 @@ class Preset:
 
         _lora.enable(self, backbone_of(self)[1], rank, alpha, targets)
 
-    def quantize(self, mode=None, config=None, filters=None, **options):
+    def quantize(self, *args, **options):
         """As `keras.Model.quantize`, several times quicker.
 
         It collects garbage for each weight that it replaces; here these
@@ -71,4 +71,4 @@ class Preset:
         from pixmodels import _quantized
 
         with _quantized.quick_collections():
-            keras.Model.quantize(self, mode, config, filters, **options)
+            keras.Model.quantize(self, *args, **options)

@@ -1,6 +1,7 @@
 """Quantised models in configs: which layers are, so that they are remade so.
 
-Here: the key "quantization" of `get_config`. The work is done by keras
+Here: the key "quantization" of `get_config`, and what makes replacing weights
+quick. The work is done by keras
 (`Model.quantize`), whose own record is the dtype of each layer; ours are made
 by their models, which have one dtype."""
 
@@ -43,8 +44,10 @@ def remade(make, config):
         config: dict.
     """
     config = dict(config)
-    quantization = config.pop(KEY, None) or {}
+    quantization = config.pop(KEY, None)
     model = make(config)
+    if not quantization:
+        return model
     layers = list(model._flatten_layers(include_self=False))
     with quick_collections():
         for mode, numbers in quantization.items():
