@@ -104,5 +104,5 @@ def test_the_kernel_of_4096_taps_in_float32():
     # Of 30 draws of C the largest errors were 1.1e-5, 1.1e-6 and 1.4e-6, on
     # TensorFlow and torch alike, and 3e-6, 6e-7 and 7e-7 in the median: the
     # longer taps last, the more the lowest frequencies outweigh each of them.
-    bound = np.array([2e-5, 4e-6, 4e-6])[:, None]
+    bound = np.array([1e-5, 4e-6, 4e-6])[:, None]
     assert (np.abs(found - expected) <= bound * scale).all()
