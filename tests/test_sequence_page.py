@@ -3,6 +3,7 @@
 import re
 
 import keras
+import marks
 import pytest
 
 SECTIONS = {
@@ -18,18 +19,14 @@ SECTIONS = {
     "Sequence to sequence": (),
     "TRIME: memories in training and at test time": ("faiss",),
 }
-SLOW = ("Autoregressive pixels", "Perceiver AR", "Sequence to sequence")
+SLOW = {"Autoregressive pixels", "Perceiver AR", "Sequence to sequence"}
 
 
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="they are TensorFlow's"
 )
 @pytest.mark.parametrize(
-    "title",
-    [
-        pytest.param(title, marks=[pytest.mark.slow] if title in SLOW else [])
-        for title in SECTIONS
-    ],
+    "title", marks.but_slow(SECTIONS, SECTIONS.keys() - SLOW)
 )
 def test_snippets(title, root, tmp_path, monkeypatch):
     for package in SECTIONS[title]:

@@ -3,10 +3,16 @@
 import subprocess
 import sys
 
+import marks
 import pytest
 
 # Each order of imports is a process of its own, of about eight seconds.
-slow = pytest.mark.slow
+QUICK = (
+    "import pixmodels, keras",
+    "import pixmodels.attention; import keras",
+    "import pixmodels.tasks; import pixmodels.layers",
+    "from pixmodels.tasks import TextClassifier",
+)
 REGISTERED = (
     "print('pixmodels>ViTBackbone' in keras.saving.get_custom_objects())"
 )
@@ -39,17 +45,18 @@ def test_loads_no_keras(module, tmp_path):
 
 @pytest.mark.parametrize(
     "imports",
-    [
-        "import pixmodels, keras",
-        pytest.param("import keras, pixmodels", marks=slow),
-        "import pixmodels.attention; import keras",
-        pytest.param(
-            "import pixmodels.layers.dropout; import keras", marks=slow
-        ),
-        pytest.param("from pixmodels import random; import keras", marks=slow),
-        pytest.param("import pixmodels.renderers; import keras", marks=slow),
-        pytest.param("import pixmodels.tasks; import keras", marks=slow),
-    ],
+    marks.but_slow(
+        [
+            "import pixmodels, keras",
+            "import keras, pixmodels",
+            "import pixmodels.attention; import keras",
+            "import pixmodels.layers.dropout; import keras",
+            "from pixmodels import random; import keras",
+            "import pixmodels.renderers; import keras",
+            "import pixmodels.tasks; import keras",
+        ],
+        QUICK,
+    ),
 )
 def test_keras_finds_the_classes(imports, tmp_path):
     assert _run(f"{imports}; {REGISTERED}", tmp_path) == ["True"]
@@ -57,15 +64,16 @@ def test_keras_finds_the_classes(imports, tmp_path):
 
 @pytest.mark.parametrize(
     "imports",
-    [
-        pytest.param("import pixmodels.tasks; import keras", marks=slow),
-        pytest.param("import keras; import pixmodels.tasks", marks=slow),
-        "import pixmodels.tasks; import pixmodels.layers",
-        pytest.param(
-            "import pixmodels.tasks; from pixmodels import random", marks=slow
-        ),
-        "from pixmodels.tasks import TextClassifier",
-    ],
+    marks.but_slow(
+        [
+            "import pixmodels.tasks; import keras",
+            "import keras; import pixmodels.tasks",
+            "import pixmodels.tasks; import pixmodels.layers",
+            "import pixmodels.tasks; from pixmodels import random",
+            "from pixmodels.tasks import TextClassifier",
+        ],
+        QUICK,
+    ),
 )
 def test_keras_finds_the_tasks(imports, tmp_path):
     code = (

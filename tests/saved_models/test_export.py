@@ -1,6 +1,7 @@
 import json
 
 import keras
+import marks
 import numpy as np
 import pytest
 from keras import ops
@@ -102,11 +103,9 @@ QUICK = ("fnet", "linear", "local", "luna", "s5", "softmax")
 def _mixers(any_length):
     """Names, of which some are marked slow: each is an export of seconds."""
     mixers = pixmodels.attention
-    return [
-        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
-        for name in mixers.names()
-        if mixers.get(name).any_length == any_length
-    ]
+    names = mixers.names()
+    names = [n for n in names if mixers.get(n).any_length == any_length]
+    return marks.but_slow(names, QUICK)
 
 
 @pytest.mark.parametrize("attention", _mixers(any_length=False))

@@ -3,6 +3,7 @@
 import harness
 import heads
 import keras
+import marks
 import numpy as np
 import pytest
 from hypothesis import given
@@ -43,13 +44,7 @@ def _text_model(cls=TextClassifier, arguments=(3,), length=53, **options):
 
 
 @pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
-@pytest.mark.parametrize(
-    "attention",
-    [
-        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
-        for name in INVARIANT
-    ],
-)
+@pytest.mark.parametrize("attention", marks.but_slow(INVARIANT, QUICK))
 def test_trimming_changes_no_logit(attention, jit):
     keras.utils.set_random_seed(3)
     options = dict(pixmodels.attention.get(attention).small_options)
